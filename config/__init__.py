@@ -1,0 +1,1 @@
+"""From a YAML file to typed settings, or to a list of everything wrong with it."""

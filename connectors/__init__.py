@@ -1,0 +1,1 @@
+"""Read machines and hand over samples; nothing here knows of money."""

@@ -1,0 +1,1 @@
+"""Words every package shares: money, quantity, sample, time, identity, errors. Standard library only."""

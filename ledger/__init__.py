@@ -1,0 +1,1 @@
+"""Double-entry truth: synchronous, append-only, one transaction per batch."""

@@ -1,0 +1,1 @@
+"""Samples become charges, charges become transfers."""
