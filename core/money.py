@@ -129,12 +129,11 @@ class Money:
 
     def plain(self) -> str:
         """The exact amount for machines: plain decimals, six of them or more, no currency."""
-        digits = f"{self.amount:f}"
-        whole, _, decimals = digits.partition(".")
-        return f"{whole}.{decimals.rstrip('0').ljust(LEDGER_DIGITS, '0')}"
+        return self._digits("f", LEDGER_DIGITS)
 
     def __str__(self) -> str:
-        return f"{self.amount:,.{self.currency.exponent}f} {self.currency.code}".replace(",", "\u00a0")
+        """The exact amount for people: `1 234.50 SEK`, more decimals only where there are any."""
+        return f"{self._digits(',f', self.currency.exponent)} {self.currency.code}".replace(",", "\u00a0")
 
     def __add__(self, other: Money) -> Money:
         return Money(self.units + self._like(other).units, self.currency)
@@ -153,6 +152,11 @@ class Money:
 
     def __bool__(self) -> bool:
         return self.units != 0
+
+    def _digits(self, form: str, decimals_min: int) -> str:
+        whole, _, decimals = f"{self.amount:{form}}".partition(".")
+        decimals = decimals.rstrip("0").ljust(decimals_min, "0")
+        return f"{whole}.{decimals}" if decimals else whole
 
     def _like(self, other: Money) -> Money:
         if other.currency != self.currency:
