@@ -9,10 +9,12 @@ from typing import NewType, Protocol
 Instant = NewType("Instant", int)
 """Microseconds since 1970-01-01T00:00:00Z, without leap seconds (as POSIX time)."""
 
+EPOCH = Instant(0)
+
 SECOND = 1_000_000
 """Microseconds in one second."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -41,7 +43,7 @@ class SystemClock:
 class ManualClock:
     """A clock that stands still until it is told otherwise; for tests and simulations."""
 
-    def __init__(self, at: Instant = Instant(0)) -> None:
+    def __init__(self, at: Instant = EPOCH) -> None:
         self._now = at
         self._ticked = 0
 
@@ -60,14 +62,14 @@ class ManualClock:
 
 def to_datetime(at: Instant) -> datetime:
     """The same instant as an aware UTC datetime, exact to the microsecond."""
-    return _EPOCH + timedelta(microseconds=at)
+    return _EPOCH_UTC + timedelta(microseconds=at)
 
 
 def from_datetime(moment: datetime) -> Instant:
     """An aware datetime as an `Instant`. A naive one is refused: its zone would be a guess."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone")
-    return Instant((moment - _EPOCH) // _MICROSECOND)
+    return Instant((moment - _EPOCH_UTC) // _MICROSECOND)
 
 
 def to_text(at: Instant) -> str:

@@ -128,7 +128,7 @@ class Batch:
 
     def set_parties(self, parties: Sequence[Party]) -> None:
         """Write down who the parties are; a name may change, the id stays."""
-        self.also(lambda connection: store.replace_parties(connection, self.book, parties))
+        self.also(lambda connection: store.save_parties(connection, self.book, parties))
 
     def append(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
         """Rows of another package, in the table's column order, written with the batch."""

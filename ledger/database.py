@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, Table, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
@@ -26,6 +26,9 @@ metadata = MetaData(
     }
 )
 """Every table of the product, whichever package owns it; Alembic compares the database with this."""
+
+WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+"""A signed 64-bit integer on every database; SQLite's STRICT tables know it as INTEGER."""
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
@@ -97,11 +100,36 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
         connection.exec_driver_sql(_insert_text(table, connection.dialect.name), list(rows))
 
 
+def upsert_rows(
+    connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], adding: tuple[str, ...] = ()
+) -> None:
+    """Insert rows given in the table's column order; where the key is there, replace, or add to, what it holds."""
+    if rows:
+        connection.exec_driver_sql(_upsert_text(table, connection.dialect.name, adding), list(rows))
+
+
+def placeholder(dialect_name: str) -> str:
+    """How the database's driver marks a value in a statement."""
+    return "?" if dialect_name == "sqlite" else "%s"
+
+
 @lru_cache(maxsize=64)
 def _insert_text(table: Table, dialect_name: str) -> str:
-    mark = "?" if dialect_name == "sqlite" else "%s"
     columns = ", ".join(column.name for column in table.columns)
-    return f"INSERT INTO {table.name} ({columns}) VALUES ({', '.join(mark for _ in table.columns)})"
+    marks = ", ".join(placeholder(dialect_name) for _ in table.columns)
+    return f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"
+
+
+@lru_cache(maxsize=64)
+def _upsert_text(table: Table, dialect_name: str, adding: tuple[str, ...]) -> str:
+    keys = [column.name for column in table.primary_key.columns]
+    changes = [
+        f"{name} = {table.name}.{name} + excluded.{name}" if name in adding else f"{name} = excluded.{name}"
+        for name in (column.name for column in table.columns)
+        if name not in keys
+    ]
+    insertion = _insert_text(table, dialect_name)
+    return f"{insertion} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(changes)}"
 
 
 class DatabaseLock:

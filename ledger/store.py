@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
-    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Row,
@@ -30,7 +29,7 @@ from core.ids import TransferId
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Money, currency
 from ledger.account import Account, AccountId, AccountKind, Party, PartyId
 from ledger.balance import AccountStatus
-from ledger.database import insert_rows, metadata
+from ledger.database import WHOLE_NUMBER, insert_rows, metadata, placeholder, upsert_rows
 from ledger.journal import GENESIS, Seal
 from ledger.posting import Standing
 from ledger.transfer import Transfer, TransferRequest
@@ -39,7 +38,7 @@ _IDS_PER_SELECT = 500  # SQLite's default bound on parameters is far above; shor
 
 
 def _integer(name: str, **options: Any) -> Column[int]:
-    return Column(name, Integer, nullable=False, **options)
+    return Column(name, WHOLE_NUMBER, nullable=False, **options)
 
 
 def _text(name: str) -> Column[str]:
@@ -250,12 +249,8 @@ def load_parties(connection: Connection, book: int) -> dict[PartyId, Party]:
     return {PartyId(row.party_id): Party(PartyId(row.party_id), row.name, row.organisation) for row in rows}
 
 
-def replace_parties(connection: Connection, book: int, parties: Sequence[Party]) -> None:
-    for party in parties:
-        connection.execute(
-            party_table.delete().where(and_(party_table.c.book_id == book, party_table.c.party_id == party.id))
-        )
-    insert_rows(connection, party_table, [(book, party.id, party.name, party.organisation) for party in parties])
+def save_parties(connection: Connection, book: int, parties: Sequence[Party]) -> None:
+    upsert_rows(connection, party_table, [(book, party.id, party.name, party.organisation) for party in parties])
 
 
 def _transfers_query() -> Select[Any]:
@@ -374,21 +369,13 @@ def load_statement(
 
 def append_links(connection: Connection, book: int, totals: Mapping[tuple[int, int], tuple[int, int]]) -> None:
     """Add (transfers, amount) to the running total of each (debit, credit)."""
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
     rows = [(book, debit, credit, transfers, amount) for (debit, credit), (transfers, amount) in totals.items()]
-    if rows:
-        connection.exec_driver_sql(
-            "INSERT INTO link (book_id, debit, credit, transfers, amount) "
-            f"VALUES ({mark}, {mark}, {mark}, {mark}, {mark}) "
-            "ON CONFLICT (book_id, debit, credit) DO UPDATE SET "
-            "transfers = link.transfers + excluded.transfers, amount = link.amount + excluded.amount",
-            rows,
-        )
+    upsert_rows(connection, link_table, rows, adding=("transfers", "amount"))
 
 
 def update_totals(connection: Connection, book: int, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
     """Rows of (total_in, total_out, last_seq, last_position, account_no)."""
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    mark = placeholder(connection.dialect.name)
     if rows:
         connection.exec_driver_sql(
             f"UPDATE account SET total_in = {mark}, total_out = {mark}, last_seq = {mark}, last_position = {mark} "

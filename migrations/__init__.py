@@ -1,0 +1,42 @@
+"""The database's versions: brings a database to the one this program was written for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from core.errors import Misconfigured, Problem
+
+
+def upgrade(engine: Engine) -> None:
+    """Create or upgrade the tables. Misconfigured when the database was written by a newer program."""
+    config = _config()
+    script = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+        known = {revision.revision for revision in script.walk_revisions()}
+        if present is not None and present not in known:
+            raise Misconfigured(
+                [
+                    Problem(
+                        f"the database is at version {present}, this program knows versions up to "
+                        f"{script.get_current_head()}; start the newer program, or restore a backup made before it",
+                        path="ledger.url",
+                    )
+                ]
+            )
+        if present == script.get_current_head():
+            return
+        config.attributes["connection"] = connection.execution_options(write=True)
+        command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config

@@ -1,0 +1,74 @@
+"""Who pays whom for what: one agreement, and where its billing stands; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Context, Decimal
+from enum import StrEnum
+
+from core.clock import EPOCH, Instant
+from core.money import Currency
+from core.sample import TagId
+from ledger.account import AccountId
+from settlement.tariff import Tariff
+
+_EXACT = Context(prec=60)
+
+
+class SourceKind(StrEnum):
+    """Where a tariff's name takes its number from."""
+
+    METER = "meter"
+    TAG = "tag"
+    PRICE = "price"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a name in a tariff stands for: a meter's usage, a tag's value, a price of the instant, or the time."""
+
+    kind: SourceKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The payer pays the payee for the usage of the meters that its tariff names."""
+
+    id: str
+    payer: AccountId
+    payee: AccountId
+    currency: Currency
+    tariff: Tariff
+    sources: Mapping[str, Source]
+
+    @property
+    def meters(self) -> tuple[TagId, ...]:
+        return tuple({TagId(s.name): None for s in self.sources.values() if s.kind is SourceKind.METER})
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementState:
+    """Where the billing of an agreement stands.
+
+    `cursors` is each meter's total up to which was priced, `charged` the exact running sum of prices in whole
+    currency, `settled` the ledger units that were transferred, `time` the end of what was priced. What is owed
+    is the difference of the rounded running sum, so that no number of small steps drifts; a payment that was
+    refused stays owed.
+    """
+
+    number: int = 0
+    cursors: Mapping[str, Decimal] = field(default_factory=dict)
+    charged: Decimal = Decimal(0)
+    settled: int = 0
+    time: Instant = EPOCH
+
+    def same_position(self, other: AgreementState) -> bool:
+        """Whether nothing that must survive a restart differs; time alone may pass unsaved."""
+        return replace(self, time=other.time) == other
+
+    def usage(self, totals: Mapping[TagId, Decimal]) -> dict[TagId, Decimal]:
+        """What each meter counted since it was last priced."""
+        return {meter: _EXACT.subtract(total, self.cursors.get(meter, total)) for meter, total in totals.items()}

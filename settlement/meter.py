@@ -1,0 +1,268 @@
+"""Readings become usage: what may be billed of a counter, a running time, an integral, an event; pure.
+
+A meter keeps a running `total` of what may be billed; usage is the difference between two totals. A reading
+that is not plausible is held, never billed and never lost: the next plausible one bills across it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from decimal import Context, Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from core.clock import EPOCH, SECOND, Instant
+from core.quantity import UNITS, Unit
+from core.sample import Quality, Sample, TagId
+
+SKEW_MICROSECONDS_MAX = 5 * SECOND
+"""A device's own time is believed while it is this close to ours; else the arrival time counts."""
+
+RATE_MARGIN = Decimal("1.1")
+STEPS_ALWAYS_PLAUSIBLE = 2
+
+_EXACT = Context(prec=60)
+
+
+class Condition(StrEnum):
+    """What a reading showed about its meter."""
+
+    FIRST = "first"
+    ROLLOVER = "rollover"
+    SUSPECT = "suspect"
+    GLITCH = "glitch"
+    RESET = "reset"
+    JUMP = "jump"
+    GAP = "gap"
+    CLOCK_STEPPED = "clock_stepped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a meter that an operator should know; `text` says what was read and what follows."""
+
+    meter: TagId
+    condition: Condition
+    at: Instant
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """What is remembered of a meter. `total` counts in the meter's unit since the meter was first seen."""
+
+    total: Decimal = Decimal(0)
+    last: Decimal | None = None
+    time: Instant = EPOCH
+    segment: int = 1
+    suspects: tuple[tuple[Decimal, Instant], ...] = ()
+
+    def same_position(self, other: MeterState) -> bool:
+        """Whether nothing that must survive a restart differs; time alone may pass unsaved."""
+        return replace(self, time=other.time) == other
+
+
+Reading = tuple[MeterState, list[Finding]]
+
+
+class Meter(Protocol):
+    """A rule that turns samples of one tag into a running total."""
+
+    tag: TagId
+
+    @property
+    def unit(self) -> Unit:
+        """What `total` counts in."""
+        ...
+
+    def read(self, state: MeterState, sample: Sample) -> Reading:
+        """The state after this sample, and what it showed. A sample without a good value changes nothing."""
+        ...
+
+
+def billing_time(sample: Sample) -> Instant:
+    """The device's time when it agrees with ours, else ours."""
+    if abs(sample.source_time - sample.arrival_time) <= SKEW_MICROSECONDS_MAX:
+        return sample.source_time
+    return sample.arrival_time
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A cumulative register: only its differences are billed.
+
+    `max_rate` is the largest change per second in the tag's unit that the machine can make, `step` the
+    register's resolution, `modulus` where it starts over. `confirm_reads` consistent readings over at least
+    `confirm_microseconds` turn a doubt into a reset (a new segment) or a jump (not billed): a machine that
+    starts up may show zeros for a moment.
+    """
+
+    tag: TagId
+    tag_unit: Unit
+    max_rate: Decimal | None = None
+    modulus: Decimal | None = None
+    step: Decimal = Decimal(1)
+    confirm_reads: int = 5
+    confirm_microseconds: int = 2 * SECOND
+
+    @property
+    def unit(self) -> Unit:
+        return self.tag_unit
+
+    def read(self, state: MeterState, sample: Sample) -> Reading:
+        value = _number(sample)
+        if value is None:
+            return state, []
+        at = billing_time(sample)
+        if state.last is None:
+            text = f"starts at {value:f} {self.tag_unit}; what was counted before is not billed"
+            return replace(state, last=value, time=at), [self._finding(Condition.FIRST, at, text)]
+        findings: list[Finding] = []
+        if at <= state.time and value != state.last:
+            if state.time - at <= SKEW_MICROSECONDS_MAX:
+                return state, []  # late or repeated: the next reading carries it
+            findings.append(self._finding(Condition.CLOCK_STEPPED, at, "the clock stepped back; counting goes on"))
+            state = replace(state, time=at)
+        change = _EXACT.subtract(value, state.last)
+        if self._plausible(change, at - state.time):
+            if state.suspects:
+                seen = ", ".join(f"{suspect:f}" for suspect, _ in state.suspects)
+                text = f"{seen} was a glitch; {value:f} {self.tag_unit} follows {state.last:f} and is billed as usual"
+                findings.append(self._finding(Condition.GLITCH, at, text))
+            return self._advance(state, value, at, change), findings
+        wrapped = self._wrapped(state.last, change)
+        if wrapped is not None and not state.suspects and self._plausible(wrapped, at - state.time):
+            text = f"rolled over from {state.last:f} to {value:f} {self.tag_unit}"
+            findings.append(self._finding(Condition.ROLLOVER, at, text))
+            return self._advance(state, value, at, wrapped), findings
+        return self._doubt(state, value, at, findings)
+
+    def _doubt(self, state: MeterState, value: Decimal, at: Instant, findings: list[Finding]) -> Reading:
+        assert state.last is not None
+        suspects = ((value, at),)
+        if self._continues(state.suspects, value, at):  # the first one and the newest ones tell enough
+            suspects = (*state.suspects[:1], *state.suspects[1:][-self.confirm_reads :], *suspects)
+        if len(suspects) == 1:
+            text = (
+                f"read {value:f} {self.tag_unit} after {state.last:f}: not plausible, nothing is billed "
+                f"until {self.confirm_reads} readings agree"
+            )
+            findings.append(self._finding(Condition.SUSPECT, at, text))
+        if len(suspects) < self.confirm_reads or at - suspects[0][1] < self.confirm_microseconds:
+            return replace(state, suspects=suspects), findings
+        first = suspects[0][0]
+        since = _EXACT.subtract(value, first)
+        condition = Condition.RESET if first < state.last else Condition.JUMP
+        text = (
+            f"confirmed at {value:f} {self.tag_unit} after {state.last:f}: segment {state.segment + 1} starts at "
+            f"{first:f}; nothing between the two is billed, compare with the machine's own record"
+        )
+        findings.append(self._finding(condition, at, text))
+        new = replace(
+            state,
+            total=_EXACT.add(state.total, since),
+            last=value,
+            time=at,
+            segment=state.segment + 1,
+            suspects=(),
+        )
+        return new, findings
+
+    def _advance(self, state: MeterState, value: Decimal, at: Instant, change: Decimal) -> MeterState:
+        return replace(state, total=_EXACT.add(state.total, change), last=value, time=at, suspects=())
+
+    def _plausible(self, change: Decimal, microseconds: int) -> bool:
+        if change < 0:
+            return False
+        if self.max_rate is None:
+            return True
+        largest = self.max_rate * Decimal(max(microseconds, 0)) / SECOND * RATE_MARGIN
+        return change <= largest + STEPS_ALWAYS_PLAUSIBLE * self.step
+
+    def _wrapped(self, last: Decimal, change: Decimal) -> Decimal | None:
+        if self.modulus is None or self.max_rate is None or change >= 0 or last * 2 <= self.modulus:
+            return None
+        return _EXACT.add(change, self.modulus)
+
+    def _continues(self, suspects: tuple[tuple[Decimal, Instant], ...], value: Decimal, at: Instant) -> bool:
+        if not suspects:
+            return True
+        before, before_time = suspects[-1]
+        return self._plausible(value - before, at - before_time)
+
+    def _finding(self, condition: Condition, at: Instant, text: str) -> Finding:
+        return Finding(self.tag, condition, at, text)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTime:
+    """Seconds during which a tag was true. Between two readings further apart than `max_gap` nothing is known."""
+
+    tag: TagId
+    max_gap_microseconds: int = 10 * SECOND
+
+    @property
+    def unit(self) -> Unit:
+        return UNITS["s"]
+
+    def read(self, state: MeterState, sample: Sample) -> Reading:
+        return _over_time(self.tag, state, sample, self.max_gap_microseconds, as_state=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Integral:
+    """A gauge summed over time, its last value held between readings: kW become kW·s."""
+
+    tag: TagId
+    tag_unit: Unit
+    max_gap_microseconds: int = 10 * SECOND
+
+    @property
+    def unit(self) -> Unit:
+        return self.tag_unit * UNITS["s"]
+
+    def read(self, state: MeterState, sample: Sample) -> Reading:
+        return _over_time(self.tag, state, sample, self.max_gap_microseconds, as_state=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """How often a tag turned true (`rising`) or false (`falling`). Edges between two readings are not seen."""
+
+    tag: TagId
+    rising: bool = True
+    falling: bool = False
+    unit: Unit = field(default_factory=lambda: UNITS["pieces"])
+
+    def read(self, state: MeterState, sample: Sample) -> Reading:
+        value = _number(sample)
+        at = billing_time(sample)
+        if value is None or (state.last is not None and at <= state.time):
+            return state, []
+        now = Decimal(1 if value else 0)
+        counted = state.last is not None and ((self.rising and now > state.last) or (self.falling and now < state.last))
+        return replace(state, total=state.total + (1 if counted else 0), last=now, time=at), []
+
+
+def _over_time(tag: TagId, state: MeterState, sample: Sample, max_gap: int, *, as_state: bool) -> Reading:
+    value = _number(sample)
+    at = billing_time(sample)
+    if value is None or (state.last is not None and at <= state.time):
+        return state, []
+    if as_state:
+        value = Decimal(1 if value else 0)
+    if state.last is None:
+        return replace(state, last=value, time=at), []
+    elapsed = at - state.time
+    if elapsed > max_gap:
+        text = f"no reading for {elapsed / SECOND:.1f} s; nothing is counted for that time"
+        findings = [Finding(tag, Condition.GAP, at, text)] if state.last else []
+        return replace(state, last=value, time=at), findings
+    grown = _EXACT.multiply(state.last, Decimal(elapsed).scaleb(-6))
+    return replace(state, total=_EXACT.add(state.total, grown), last=value, time=at), []
+
+
+def _number(sample: Sample) -> Decimal | None:
+    if sample.quality is not Quality.GOOD or sample.value is None or isinstance(sample.value, str):
+        return None
+    return Decimal(sample.value)

@@ -1,0 +1,142 @@
+"""The settlement's rows: where each meter and agreement stands, and every charge with its working."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    and_,
+    select,
+)
+
+from core.clock import Instant
+from core.sample import TagId
+from ledger.database import WHOLE_NUMBER, metadata, upsert_rows
+from settlement.agreement import AgreementState
+from settlement.meter import MeterState
+
+meter_table = Table(
+    "meter",
+    metadata,
+    Column("book_id", WHOLE_NUMBER, nullable=False),
+    Column("meter_id", Text, nullable=False),
+    Column("segment", WHOLE_NUMBER, nullable=False),
+    Column("total", Text, nullable=False),
+    Column("last", Text, nullable=False),
+    Column("time", WHOLE_NUMBER, nullable=False),
+    Column("suspects", Text, nullable=False),
+    PrimaryKeyConstraint("book_id", "meter_id"),
+    sqlite_strict=True,
+    comment="exact decimals as text, in the meter's unit",
+)
+
+agreement_table = Table(
+    "agreement",
+    metadata,
+    Column("book_id", WHOLE_NUMBER, nullable=False),
+    Column("agreement_id", Text, nullable=False),
+    Column("number", WHOLE_NUMBER, nullable=False),
+    Column("cursors", Text, nullable=False),
+    Column("charged", Text, nullable=False),
+    Column("settled", WHOLE_NUMBER, nullable=False),
+    Column("time", WHOLE_NUMBER, nullable=False),
+    PrimaryKeyConstraint("book_id", "agreement_id"),
+    sqlite_strict=True,
+)
+
+charge_table = Table(
+    "charge",
+    metadata,
+    Column("book_id", WHOLE_NUMBER, nullable=False),
+    Column("agreement_id", Text, nullable=False),
+    Column("number", WHOLE_NUMBER, nullable=False),
+    Column("transfer_id", LargeBinary),
+    Column("amount", Text, nullable=False),
+    Column("from_time", WHOLE_NUMBER, nullable=False),
+    Column("to_time", WHOLE_NUMBER, nullable=False),
+    Column("working", Text, nullable=False),
+    PrimaryKeyConstraint("book_id", "agreement_id", "number"),
+    CheckConstraint("number > 0", name="number_counts_up"),
+    sqlite_strict=True,
+    comment="transfer_id is null while the amount is owed; the next transfer of the agreement settles it",
+)
+
+
+def load_meters(connection: Connection, book: int) -> dict[TagId, MeterState]:
+    rows = connection.execute(select(meter_table).where(meter_table.c.book_id == book))
+    return {
+        TagId(row.meter_id): MeterState(
+            total=Decimal(row.total),
+            last=Decimal(row.last) if row.last else None,
+            time=Instant(row.time),
+            segment=row.segment,
+            suspects=tuple((Decimal(value), Instant(at)) for value, at in json.loads(row.suspects)),
+        )
+        for row in rows
+    }
+
+
+def load_agreements(connection: Connection, book: int) -> dict[str, AgreementState]:
+    rows = connection.execute(select(agreement_table).where(agreement_table.c.book_id == book))
+    return {
+        row.agreement_id: AgreementState(
+            number=row.number,
+            cursors={meter: Decimal(total) for meter, total in json.loads(row.cursors).items()},
+            charged=Decimal(row.charged),
+            settled=row.settled,
+            time=Instant(row.time),
+        )
+        for row in rows
+    }
+
+
+def save_meters(connection: Connection, book: int, states: Iterable[tuple[TagId, MeterState]]) -> None:
+    rows = [
+        (
+            book,
+            meter,
+            state.segment,
+            str(state.total),
+            "" if state.last is None else str(state.last),
+            state.time,
+            json.dumps([(str(value), at) for value, at in state.suspects]),
+        )
+        for meter, state in states
+    ]
+    upsert_rows(connection, meter_table, rows)
+
+
+def save_agreements(connection: Connection, book: int, states: Iterable[tuple[str, AgreementState]]) -> None:
+    rows = [
+        (
+            book,
+            agreement,
+            state.number,
+            json.dumps({meter: str(total) for meter, total in state.cursors.items()}),
+            str(state.charged),
+            state.settled,
+            state.time,
+        )
+        for agreement, state in states
+    ]
+    upsert_rows(connection, agreement_table, rows)
+
+
+def load_charges(connection: Connection, book: int, agreement: str, limit: int) -> list[tuple[int, str, str]]:
+    """The newest charges of an agreement: number, amount in whole currency, working as JSON."""
+    rows = connection.execute(
+        select(charge_table.c.number, charge_table.c.amount, charge_table.c.working)
+        .where(and_(charge_table.c.book_id == book, charge_table.c.agreement_id == agreement))
+        .order_by(charge_table.c.number.desc())
+        .limit(limit)
+    )
+    return [(row.number, row.amount, row.working) for row in rows]
