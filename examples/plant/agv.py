@@ -8,6 +8,7 @@ LEG_M = 12.0
 TURN_FROM_M, TURN_TO_M = 5.0, 6.5
 CRUISE_M_PER_S = 1.6
 TURN_M_PER_S = 0.6
+FIRST_DRIVEN_M = 10.5  # a fresh start finds it on its way back, soon to load
 CREEP_M_PER_S = 0.05
 ACCELERATION_M_PER_S2 = 0.6
 HANDLING_S = 4.0
@@ -40,9 +41,9 @@ class Agv:
     def __init__(self) -> None:
         self.speed = 0.0
         self.battery = 78.0
-        self.phase = Phase.LOADING
-        self._handling_left_s = HANDLING_S / 2
-        self._driven_m = 0.0
+        self.phase = Phase.TO_WAREHOUSE
+        self._handling_left_s = 0.0
+        self._driven_m = FIRST_DRIVEN_M
         self._charging = False
 
     def step(self, dt: float, pallet_waits: bool) -> AgvStep:

@@ -14,7 +14,7 @@ REORDER_BELOW_ITEMS = 144
 DELIVERY_ITEMS = (24, PALLET_ITEMS)
 DELIVERY_LEAD_S = (12.0, 25.0)
 ORDER_INTERVAL_S = (6.0, 20.0)
-FIRST_DELIVERY_S, FIRST_ORDER_S = 4.0, 1.5
+FIRST_DELIVERY_S, FIRST_ORDER_S = 7.0, 6.5  # time enough to connect and see the very first
 UINT32 = 2**32
 
 COUNTERS = ("odometer", "parts", "energy", "picked", "pallets_in", "pallets_out", "items_in", "orders")

@@ -53,23 +53,26 @@ class Plc:
         return {name: value for name, value in self._line.counters().items() if name in self._counters}
 
     def load(self) -> None:
-        """Continue where the retained memory ends. Raises CannotStart if it is not readable as counters."""
+        """Continue where the retained memory ends. Raises CannotStart if it cannot be read as counters, or kept."""
         try:
-            counters = json.loads(self._retain.read_text())
-        except FileNotFoundError:
-            return
+            self._retain.parent.mkdir(parents=True, exist_ok=True)
+            if self._retain.exists():
+                self._line.restore(self._checked(json.loads(self._retain.read_text())))
+            self.save()
         except (OSError, ValueError) as problem:
-            raise CannotStart(f"cannot read {self._retain}: {problem}; remove it to start from zero") from None
-        if (
-            not isinstance(counters, dict)
-            or counters.keys() != set(self._counters)
-            or not all(type(value) is int and 0 <= value < UINT32 for value in counters.values())
-        ):
             raise CannotStart(
-                f"{self._retain}: expected the counters {', '.join(self._counters)} (0 to {UINT32 - 1}), "
-                f"got {json.dumps(counters)[:200]}; remove the file to start from zero"
-            )
-        self._line.restore(counters)
+                f"--retain {self._retain}: expected a file with the counters {', '.join(self._counters)}, "
+                f"got {problem}; remove it to start from zero, or name another"
+            ) from None
+
+    def _checked(self, counters: object) -> dict[str, int]:
+        if (
+            isinstance(counters, dict)
+            and counters.keys() == set(self._counters)
+            and all(type(value) is int and 0 <= value < UINT32 for value in counters.values())
+        ):
+            return counters
+        raise ValueError(json.dumps(counters)[:200])
 
     def save(self) -> None:
         """Retain the counters, whole or not at all: a reader of the file never sees half of it."""
@@ -173,7 +176,6 @@ async def _run(kind: str, plc: Plc, face: Face, options: argparse.Namespace) -> 
             f"cannot listen on {HOST}:{options.port}: {reason}; stop what uses the port or choose another with --port"
         ) from None
     try:
-        plc.save()
         if options.console:
             _listen_to_console(commands)
         print(f"ready {kind} {HOST}:{port}", flush=True)
