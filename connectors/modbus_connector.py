@@ -16,7 +16,8 @@ from connectors.modbus_reply import Answer, Exceptional, Malformed, Question, Re
 from connectors.settings import ModbusSettings
 from core.errors import InvariantBroken, Unavailable
 
-ILLEGAL_DATA_ADDRESS = 2
+TOO_MUCH_ASKED = (2, 3)
+"""Exceptions by which a device refuses an address in the block, or its length."""
 
 
 class ModbusConnector:
@@ -30,7 +31,8 @@ class ModbusConnector:
         self._where = f"{machine} at {settings.host}:{settings.port} unit {settings.unit}"
         self._settings = settings
         self._timeout_seconds = settings.timeout.total_seconds()
-        self._blocks = plan(tags, settings.max_gap, settings.max_registers)
+        self._tags = tuple(tags)
+        self._blocks = self._plan()
         self._client: AsyncModbusTcpClient | None = None
         self._asked: Block | None = None
         self._question: Question | None = None
@@ -47,6 +49,7 @@ class ModbusConnector:
 
     async def connect(self) -> None:
         await self.close()
+        self._blocks = self._plan()
         client = AsyncModbusTcpClient(
             self._settings.host,
             port=self._settings.port,
@@ -76,8 +79,9 @@ class ModbusConnector:
             reply = await self._ask(block)
             if isinstance(reply, Answer):
                 readings += block.decode(reply.data)
-            elif reply.code == ILLEGAL_DATA_ADDRESS and len(block.tags) > 1:
-                # One address too many must not blind its neighbours: halve until it stands alone, and remember.
+            elif reply.code in TOO_MUCH_ASKED and len(block.tags) > 1:
+                # One address too many must not blind its neighbours: halve until it stands alone, and remember
+                # for as long as this connection lasts.
                 halves = block.halves()
                 at = self._blocks.index(block)
                 self._blocks[at : at + 1] = halves
@@ -92,6 +96,9 @@ class ModbusConnector:
         if client is not None:
             with suppress(Exception):
                 client.close()
+
+    def _plan(self) -> list[Block]:
+        return plan(self._tags, self._settings.max_gap, self._settings.max_registers)
 
     async def _ask(self, block: Block) -> Answer | Exceptional:
         client = self._client

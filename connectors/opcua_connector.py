@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +37,8 @@ LOOK_SECONDS = 0.5
 RENEW_SHARE = 0.75
 """Of a channel's lifetime, after which it is renewed (Part 4, 5.5.2.1)."""
 SESSION_SECONDS = 60
+ASK_AGAIN_SECONDS = 10.0
+"""For nodes that the server did not have."""
 GOODBYE_SECONDS = 1.0
 
 
@@ -60,7 +62,11 @@ class OpcUaConnector:
         self._clock = clock
         self._client: Client | None = None
         self._messages: asyncio.Queue[ua.PublishResult] = asyncio.Queue(MESSAGES_MAX)
+        self._subscription = 0
+        self._missing: Sequence[int] = ()
+        """Tags, by their place, that the server refused to monitor; it may only be starting up."""
         self._refused: list[Reading] = []
+        self._ask_again_at = 0.0
         self._quiet_seconds = 0.0
         self._alive_seconds = 0.0
         self._renew_at = 0.0
@@ -72,7 +78,7 @@ class OpcUaConnector:
     async def connect(self) -> None:
         await self.close()
         self._messages = asyncio.Queue(MESSAGES_MAX)
-        self._refused = []
+        self._missing, self._refused = (), []
         self._quiet_seconds = 0.0
         client = Client(self._settings.url, timeout=self._timeout_seconds)
         client.name = client.description = "Myntverk"
@@ -82,6 +88,9 @@ class OpcUaConnector:
             async with self._translated("no connection"):
                 await self._log_in(client)
                 await self._subscribe(client)
+                for index, why in await self._monitor(client, range(len(self._tags))):
+                    tag = self._tags[index]
+                    self._refused.append(bad(tag.tag, f"{tag.node}: {why}"))
         except BaseException:
             await self.close()
             raise
@@ -95,6 +104,9 @@ class OpcUaConnector:
             return refused
         if self._clock.monotonic() >= self._renew_at:
             await self._renew(client)
+        if self._missing and self._clock.monotonic() >= self._ask_again_at:
+            async with self._translated("nodes not monitored"):
+                await self._monitor(client, self._missing)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 messages = [await self._messages.get()]
@@ -141,33 +153,38 @@ class OpcUaConnector:
             Priority=0,
         )
         created = await client.uaclient.create_subscription(parameters, self._messages.put)
+        self._subscription = created.SubscriptionId
         self._alive_seconds = created.RevisedPublishingInterval * created.RevisedMaxKeepAliveCount / 1000
-        known = await self._known_nodes(client)
+
+    async def _monitor(self, client: Client, indexes: Iterable[int]) -> list[tuple[int, str]]:
+        """Ask for these tags' changes; the answer is the refused ones and why. They are asked for again later."""
+        uris = await client.get_namespace_array()
+        refused: list[tuple[int, str]] = []
+        known: list[tuple[int, ua.NodeId]] = []
+        for index in indexes:
+            node = self._tags[index].node
+            if node.uri is None:
+                known.append((index, _node_id(node.identifier, node.index)))
+            elif node.uri in uris:
+                known.append((index, _node_id(node.identifier, uris.index(node.uri))))
+            else:
+                refused.append((index, f"the server has no namespace {node.uri}, it has {', '.join(uris)}"))
         for start in range(0, len(known), ITEMS_PER_REQUEST):
             part = known[start : start + ITEMS_PER_REQUEST]
             request = ua.CreateMonitoredItemsParameters(
-                SubscriptionId=created.SubscriptionId,
+                SubscriptionId=self._subscription,
                 TimestampsToReturn=ua.TimestampsToReturn.Source,
-                ItemsToCreate=[self._item(index, node) for index, node in part],
+                ItemsToCreate=[self._item(index, node_id) for index, node_id in part],
             )
             results = await client.uaclient.create_monitored_items(request)
-            for (index, _), result in zip(part, results, strict=True):
-                if not result.StatusCode.is_good():
-                    self._refuse(index, status_name(result.StatusCode.value))
-
-    async def _known_nodes(self, client: Client) -> list[tuple[int, ua.NodeId]]:
-        """Tags, by their place, whose namespace the server has; the others are refused."""
-        uris = await client.get_namespace_array() if any(tag.node.uri is not None for tag in self._tags) else []
-        known = []
-        for index, tag in enumerate(self._tags):
-            uri = tag.node.uri
-            if uri is None:
-                known.append((index, _node_id(tag.node.identifier, tag.node.index)))
-            elif uri in uris:
-                known.append((index, _node_id(tag.node.identifier, uris.index(uri))))
-            else:
-                self._refuse(index, f"the server has no namespace {uri}, it has {', '.join(uris)}")
-        return known
+            refused += [
+                (index, status_name(result.StatusCode.value))
+                for (index, _), result in zip(part, results, strict=True)
+                if not result.StatusCode.is_good()
+            ]
+        self._missing = [index for index, _ in refused]
+        self._ask_again_at = self._clock.monotonic() + ASK_AGAIN_SECONDS
+        return refused
 
     def _item(self, index: int, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
         """Ask for the value of a node; its notifications will carry `index`."""
@@ -181,10 +198,6 @@ class OpcUaConnector:
                 DiscardOldest=True,
             ),
         )
-
-    def _refuse(self, index: int, why: str) -> None:
-        tag = self._tags[index]
-        self._refused.append(bad(tag.tag, f"{tag.node}: {why}"))
 
     def _readings(self, message: ua.PublishResult) -> Iterator[Reading]:
         for notification in message.NotificationMessage.NotificationData or ():
