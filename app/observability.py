@@ -1,4 +1,4 @@
-"""Logs: one stream on standard error, for people or for machines, and never a secret in it."""
+"""Logs: one stream, on standard error unless a file is named, for people or for machines, never a secret in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+from pathlib import Path
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -21,9 +22,10 @@ _SECRET_WORDS = {"password", "passwd", "secret", "token"}
 _URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s/]+@")
 
 
-def configure_logging(json: bool, level: str) -> None:
+def configure_logging(json: bool, level: str, file: Path | None = None) -> None:
     """Send structlog and the standard library's logging to standard error; a second call replaces the first.
 
+    `file` takes the lines instead, after those it has, for when the terminal shows something else; its folder exists.
     `json` gives one JSON object a line, else readable lines, coloured on a terminal unless NO_COLOR is set.
     `level` is one of LEVELS; Misconfigured otherwise.
     """
@@ -44,11 +46,18 @@ def configure_logging(json: bool, level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+    handler = logging.StreamHandler(sys.stderr) if file is None else logging.FileHandler(file, encoding="utf-8")
+    coloured = file is None and sys.stderr.isatty() and "NO_COLOR" not in os.environ
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, mask_secrets, _renderer(json)],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            mask_secrets,
+            _renderer(json, coloured),
+        ],
     )
-    _replace_handler(formatter, threshold)
+    handler.setFormatter(formatter)
+    _replace_handler(handler, threshold)
     for library in CHATTY_LIBRARIES:
         logging.getLogger(library).setLevel(max(threshold, logging.WARNING))
 
@@ -70,22 +79,20 @@ def _masked(key: object, value: object) -> object:
     return value
 
 
-def _renderer(json: bool) -> Processor:
+def _renderer(json: bool, coloured: bool) -> Processor:
     if json:
         return structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
-    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     return structlog.dev.ConsoleRenderer(
         colors=coloured, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
     )
 
 
-def _replace_handler(formatter: structlog.stdlib.ProcessorFormatter, threshold: int) -> None:
+def _replace_handler(ours: logging.Handler, threshold: int) -> None:
     """Ours takes the place of our last one; handlers of others, such as a test runner's, stay."""
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
             root.removeHandler(handler)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    root.addHandler(handler)
+            handler.close()
+    root.addHandler(ours)
     root.setLevel(threshold)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +117,19 @@ def test_an_url_without_a_password_is_left_alone(capsys: pytest.CaptureFixture[s
     structlog.get_logger().info("listening", url="opc.tcp://127.0.0.1:4840/mail@home")
     (line,) = logged(capsys)
     assert line["url"] == "opc.tcp://127.0.0.1:4840/mail@home"
+
+
+def test_a_file_takes_the_lines_instead_and_keeps_those_it_has(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "myntverk.log"
+    for event in ("first run", "second run"):
+        configure_logging(json=False, level="info", file=file)
+        structlog.get_logger().info(event, city="Malmö")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert ["first run" in lines[0], "second run" in lines[1], len(lines)] == [True, True, 2]
+    assert all("city=Malmö" in line and "\x1b" not in line for line in lines)
+    assert capsys.readouterr().err == ""
 
 
 def test_configuring_twice_does_not_log_twice(capsys: pytest.CaptureFixture[str]) -> None:
