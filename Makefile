@@ -72,7 +72,7 @@ $(PY):
 $(VENV)/.base: requirements.lock pyproject.toml | $(PY)
 	@echo "Installing what Myntverk needs, hash-checked: once, about half a minute" >&2
 	@$(PIP) install -q --require-hashes -r requirements.lock >&2
-	@$(PIP) install -q --no-deps --no-build-isolation -e . >&2
+	@$(PIP) install -q --no-deps --no-build-isolation --config-settings editable_mode=compat -e . >&2
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.base
