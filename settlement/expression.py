@@ -19,12 +19,10 @@ import ast
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from decimal import (
-    ROUND_CEILING,
-    ROUND_FLOOR,
     ROUND_HALF_EVEN,
     Context,
     Decimal,
@@ -39,9 +37,11 @@ from decimal import (
 from core.errors import Rejected
 from core.quantity import Unit
 from settlement.dimensions import ExpressionError, Measure, Operand, Rules
+from settlement.functions import FUNCTIONS
 from settlement.names import TIME_NAMES, Name, NameKind, find_name, resolve_name
 
 __all__ = [
+    "ARITHMETIC",
     "FUNCTIONS",
     "TIME_NAMES",
     "Expression",
@@ -51,8 +51,10 @@ __all__ = [
     "Unpriceable",
     "arithmetic",
     "compile_expression",
+    "decimal_of",
     "find_name",
     "resolve_name",
+    "unpriceable",
 ]
 
 CHARACTERS_MAX = 1_000
@@ -74,37 +76,6 @@ class Unpriceable(Rejected):
     """These values have no price: `missing_value`, `not_a_number`, `division_by_zero` or `amount_too_large`."""
 
 
-def _clamp(number: Decimal, low: Decimal, high: Decimal) -> Decimal:
-    return max(low, min(number, high))
-
-
-def _between(number: Decimal, low: Decimal, high: Decimal) -> bool:
-    return low <= number < high
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function a tariff may call: its arguments share one unit, which is its result's too. None may be usage."""
-
-    apply: Callable[..., Decimal | bool]
-    least: int
-    most: int
-    truth: bool = False
-
-
-FUNCTIONS: Mapping[str, Function] = {
-    "min": Function(min, 2, 10),
-    "max": Function(max, 2, 10),
-    "clamp": Function(_clamp, 3, 3),
-    "floor": Function(lambda number: number.to_integral_value(ROUND_FLOOR), 1, 1),
-    "ceil": Function(lambda number: number.to_integral_value(ROUND_CEILING), 1, 1),
-    "round": Function(lambda number: number.to_integral_value(ROUND_HALF_EVEN), 1, 1),
-    "abs": Function(abs, 1, 1),
-    "between": Function(_between, 3, 3, truth=True),
-}
-"""`between(x, low, high)` is low ≤ x < high; `round` takes ties to even."""
-
-
 @dataclass(frozen=True, slots=True)
 class Expression:
     """A checked expression. `function` takes `names` in their order as positional decimals, inside `arithmetic()`."""
@@ -117,36 +88,42 @@ class Expression:
 
     def evaluate(self, values: Mapping[str, Decimal]) -> Decimal:
         """The result for these values, in the result's unit; raises Unpriceable."""
-        numbers = [_number(name, values.get(name)) for name in self.names]
-        with arithmetic():
-            result = self.function(*numbers)
+        numbers = [decimal_of(name, values.get(name)) for name in self.names]
+        with localcontext(ARITHMETIC):
+            try:
+                result = self.function(*numbers)
+            except ArithmeticError as error:
+                raise unpriceable(error) from None
             if not result.is_finite() or abs(result) > self.amount_max:
                 raise Unpriceable("amount_too_large", f"{result:.6e} is beyond {self.amount_max:,f}")
         return result
 
 
-@contextmanager
-def arithmetic() -> Iterator[None]:
-    """34 digits, numbers below 10⁴⁰, no floats; what cannot be computed raises Unpriceable."""
-    with localcontext(ARITHMETIC):
-        try:
-            yield
-        except DivisionByZero:
-            raise Unpriceable("division_by_zero", "the expression divides by zero") from None
-        except InvalidOperation as error:
-            if DivisionUndefined in error.args[0]:
-                raise Unpriceable("division_by_zero", "the expression divides zero by zero") from None
-            raise Unpriceable("not_a_number", "the expression has no value for these numbers") from None
-        except Overflow:
-            raise Unpriceable("amount_too_large", f"a number grew beyond 10^{ARITHMETIC.Emax}") from None
+def arithmetic() -> AbstractContextManager[Context]:
+    """The context `Expression.function` runs in: 34 digits, numbers below 10⁴⁰, no floats."""
+    return localcontext(ARITHMETIC)
 
 
-def _number(name: str, value: object) -> Decimal:
+def unpriceable(error: ArithmeticError) -> Unpriceable:
+    """Why the numbers have no price, of what `decimal` raised."""
+    if isinstance(error, DivisionByZero) or (
+        isinstance(error, InvalidOperation) and DivisionUndefined in error.args[0]
+    ):
+        return Unpriceable("division_by_zero", "the expression divides by zero")
+    if isinstance(error, Overflow):
+        return Unpriceable("amount_too_large", f"a number grew beyond 10^{ARITHMETIC.Emax}")
+    return Unpriceable("not_a_number", "the expression has no value for these numbers")
+
+
+def decimal_of(name: str, value: object) -> Decimal:
+    """A finite number, as the input of that name; raises Unpriceable."""
     if value is None:
         raise Unpriceable("missing_value", f"no value for {name!r}")
     if not isinstance(value, Decimal | int):
         raise Unpriceable("not_a_number", f"expected a decimal for {name!r}, got the {type(value).__name__} {value!r}")
     number = Decimal(value)
+    if number.is_finite() and number.adjusted() > ARITHMETIC.Emax:
+        raise Unpriceable("amount_too_large", f"{name!r} is beyond 10^{ARITHMETIC.Emax}")
     if not number.is_finite():
         raise Unpriceable("not_a_number", f"expected a number for {name!r}, got {number}")
     return number
@@ -279,7 +256,7 @@ class _Compiler:
                 code = ast.Compare(left.code, node.ops, [other.code for other in others])
                 return replace(part, code=code, truth=True)
             case ast.IfExp():
-                test, body, orelse = self._condition(node.test), self._visit(node.body), self._visit(node.orelse)
+                body, test, orelse = self._visit(node.body), self._condition(node.test), self._visit(node.orelse)
                 return self._joined(part, [body, orelse], "choose between", lambda a, b: ast.IfExp(test, a, b))
             case ast.Call(func=ast.Name(id=name), keywords=[]):
                 return self._call(part, name, node.args)
