@@ -40,12 +40,13 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Node:
-    """One value of the file. `keys` says where each key of a mapping stands."""
+    """One value of the file. `keys` says where each key of a mapping stands, `quote_width` how far text is in."""
 
     place: Place
     value: Scalar | dict[str, Node] | list[Node]
     keys: dict[str, Place] = field(default_factory=dict)
     values_count: int = 1
+    quote_width: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Document:
     file: str
     root: Node | None
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """What paths in the file are relative to."""
+        return Path(self.file).parent
 
     def node(self, path: Steps) -> Node | None:
         node = self.root
@@ -190,7 +196,8 @@ class _Composer:
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(place, _scalar(event.value) if event.implicit[0] and not event.style else event.value)
+            plain = not event.style
+            node = Node(place, _scalar(event.value) if plain else event.value, quote_width=0 if plain else 1)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._sequence(place, depth)
         else:

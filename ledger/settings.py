@@ -50,12 +50,12 @@ def _url(text: str) -> str:
     return text
 
 
-def _from_text(parse: Callable[[str], Any], type_: type, example: str) -> Callable[[Any], Any]:
+def _from_text(parse: Callable[[str], Any], type_: type, expected: str) -> Callable[[Any], Any]:
     def validate(value: Any) -> Any:
         if isinstance(value, type_):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"expected text such as '{example}', got {value}")
+            raise ValueError(f"expected {expected}, got {value}")
         try:
             return parse(value)
         except Rejected as rejected:
@@ -72,12 +72,12 @@ def _floor(money: Money) -> Money:
 
 Amount = Annotated[
     Money,
-    PlainValidator(_from_text(Money.parse, Money, "-50000 kr")),
+    PlainValidator(_from_text(Money.parse, Money, "an amount and a currency such as '-50000 kr'")),
     WithJsonSchema({"type": "string", "pattern": r"^[+-]?[0-9][0-9 _]*(\.[0-9]+)? *\S+$", "examples": ["-50000 kr"]}),
 ]
 CurrencyCode = Annotated[
     Currency,
-    PlainValidator(_from_text(currency, Currency, "SEK")),
+    PlainValidator(_from_text(currency, Currency, "a currency such as 'SEK'")),
     WithJsonSchema({"type": "string", "enum": list(CURRENCIES)}),
 ]
 

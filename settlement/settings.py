@@ -39,7 +39,7 @@ MeterTag = Annotated[str, Field(pattern=TAG_PATTERN, examples=["agv-7.odometer"]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CounterSettings(_Settings):
