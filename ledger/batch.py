@@ -33,8 +33,7 @@ TRANSFERS_PER_BATCH_MAX = 20_000
 class Committed:
     """What a batch changed, once it is durable: the book's new head and every account it touched."""
 
-    seq: int
-    head_hash: bytes
+    head: BookHead
     transfers: int
     statuses: tuple[AccountStatus, ...]
 
@@ -169,7 +168,8 @@ class Batch:
         )
         if not store.advance_book(connection, seal):
             raise InvariantBroken(f"book {self.book} moved past batch {self._head.seq} inside our own transaction")
-        return Committed(self.seq, seal.hash, seal.transfers, self._statuses())
+        head = BookHead(self.book, seal.seq, seal.hash, self._head.transfers + seal.transfers)
+        return Committed(head, seal.transfers, self._statuses())
 
     def adopt(self) -> None:
         """Tell everyone who asked that the batch is durable."""

@@ -52,6 +52,7 @@ book_table = Table(
     _text("name"),
     _integer("seq"),
     Column("head_hash", LargeBinary, nullable=False),
+    _integer("transfers"),
     PrimaryKeyConstraint("book_id"),
     UniqueConstraint("name"),
     CheckConstraint("seq >= 0", name="seq_counts_up"),
@@ -174,11 +175,12 @@ Index(None, seal_table.c.book_id, seal_table.c.posted_time)
 
 @dataclass(frozen=True, slots=True)
 class BookHead:
-    """Where a book stands: its number, its last batch, and that batch's hash."""
+    """Where a book stands: its number, its last batch and that batch's hash, and all its transfers counted."""
 
     book: int
     seq: int
     hash: bytes
+    transfers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +194,14 @@ class LinkTotal:
 
 
 def find_book(connection: Connection, name: str) -> BookHead | None:
-    row = connection.execute(
-        select(book_table.c.book_id, book_table.c.seq, book_table.c.head_hash).where(book_table.c.name == name)
-    ).one_or_none()
-    return BookHead(row.book_id, row.seq, row.head_hash) if row else None
+    row = connection.execute(select(book_table).where(book_table.c.name == name)).one_or_none()
+    return BookHead(row.book_id, row.seq, row.head_hash, row.transfers) if row else None
 
 
 def create_book(connection: Connection, name: str) -> BookHead:
     taken = connection.execute(select(func.coalesce(func.max(book_table.c.book_id), 0))).scalar_one()
-    head = BookHead(taken + 1, 0, GENESIS)
-    insert_rows(connection, book_table, [(head.book, name, head.seq, head.hash)])
+    head = BookHead(taken + 1, 0, GENESIS, 0)
+    insert_rows(connection, book_table, [(head.book, name, head.seq, head.hash, head.transfers)])
     return head
 
 
@@ -210,7 +210,7 @@ def advance_book(connection: Connection, seal: Seal) -> bool:
     result = connection.execute(
         book_table.update()
         .where(and_(book_table.c.book_id == seal.book, book_table.c.seq == seal.seq - 1))
-        .values(seq=seal.seq, head_hash=seal.hash)
+        .values(seq=seal.seq, head_hash=seal.hash, transfers=book_table.c.transfers + seal.transfers)
     )
     return result.rowcount == 1
 

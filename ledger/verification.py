@@ -72,6 +72,8 @@ def verify(connection: Connection, head: BookHead) -> Verification:
             links[row.debit, row.credit] = (number + 1, amount + row.amount)
         count += len(transfer_rows)
         previous, expected_seq = seal.hash, seal.seq + 1
+    if head.transfers != count:
+        faults.append(f"the book counts {head.transfers} transfers, it holds {count}")
     if (expected_seq - 1, previous) != (head.seq, head.hash):
         faults.append(f"the book says it stands at batch {head.seq}, its seals end at batch {expected_seq - 1}")
     for left in (next_events, next_transfers):

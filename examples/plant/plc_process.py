@@ -26,6 +26,7 @@ class PlcProcess:
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C at a terminal goes to whoever started the PLC, not past it
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None

@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("head_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("transfers", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.CheckConstraint("seq >= 0", name=op.f("ck_book_seq_counts_up")),
         sa.PrimaryKeyConstraint("book_id", name=op.f("pk_book")),
         sa.UniqueConstraint("name", name=op.f("uq_book_name")),

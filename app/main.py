@@ -1,0 +1,175 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from config.schema import plant_schema
+
+from app import demo as demo_plant
+from app import ledger_commands, wiring
+from app.observability import configure_logging
+from app.options import DEMO_FILE, AsJson, DataOption, PlantFile, PlantOption
+from config.plant import load_plant
+from core.errors import Misconfigured, MyntverkError, Rejected
+from core.quantity import parse_duration
+from opcua_server.security import write_password_file
+
+EXIT_MISCONFIGURED = 2
+HEALTH_TIMEOUT_SECONDS = 5.0
+
+app = typer.Typer(
+    help="Every machine a bank account: machines pay each other, in real time, for the work they do for each other.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+user_app = typer.Typer(help="Users of the OPC UA server.", no_args_is_help=True)
+app.add_typer(ledger_commands.app, name="ledger")
+app.add_typer(user_app, name="user")
+
+LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning, error or critical.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Logs as one JSON object a line.")]
+
+
+def main() -> None:
+    """Entry point: every expected failure is a few clear lines and an exit code, never a traceback."""
+    try:
+        app()
+    except Misconfigured as wrong:
+        _fail(wrong, EXIT_MISCONFIGURED)
+    except MyntverkError as error:
+        _fail(error, 1)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    print(error, file=sys.stderr)
+    sys.exit(code)
+
+
+def _duration(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration(text).total_seconds()
+    except Rejected as rejected:
+        raise typer.BadParameter(rejected.text) from None
+
+
+@app.command()
+def run(file: PlantFile, data: DataOption = None, log_level: LogLevel = "info", log_json: LogJson = False) -> None:
+    """Run a plant until it is told to stop (Ctrl-C, SIGTERM)."""
+    configure_logging(log_json, log_level)
+    plant = load_plant(file)
+
+    async def serve() -> None:
+        stop = _stop_on_signal()
+        with wiring.gateway(plant, data) as gateway:
+            await gateway.run(stop)
+
+    asyncio.run(serve())
+
+
+@app.command()
+def demo(
+    file: Annotated[Path, typer.Option("--plant", help="Another plant file with the same two PLCs.")] = DEMO_FILE,
+    for_: Annotated[str | None, typer.Option("--for", metavar="20s", help="End the run after this time.")] = None,
+    as_json: AsJson = False,
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Where the ledger is kept.")] = Path("data/demo"),
+) -> None:
+    """Run a small factory: two PLCs as processes of their own, and Myntverk beside them."""
+    seconds = _duration(for_)
+    data.mkdir(parents=True, exist_ok=True)
+    on_screen = not as_json and sys.stdout.isatty()
+    log = data / "myntverk.log" if on_screen else None
+    configure_logging(json=False, level="warning" if as_json else "info", file=log)
+    demo_plant.prepare(data)
+    plant = load_plant(file)
+
+    async def act() -> dict[str, Any]:
+        stop = _stop_on_signal()
+        with demo_plant.plcs(plant, data) as plcs, wiring.gateway(plant, data) as gateway:
+            if seconds is not None:
+                asyncio.get_running_loop().call_later(seconds, stop.set)
+            return await demo_plant.watch(gateway, plant.zone, plant.name, plcs, stop, show=not as_json)
+
+    result = asyncio.run(act())
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+
+
+def _stop_on_signal() -> asyncio.Event:
+    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask_to_stop(number: signal.Signals) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, ask_to_stop, number)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda received, _: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+@app.command()
+def check(file: PlantFile) -> None:
+    """Check a plant's file. Exit code 0 when it may go live, 2 with every problem when not."""
+    plant = load_plant(file)
+    print(
+        f"{file}: good. {len(plant.accounts)} accounts, {len(plant.machines)} machines, "
+        f"{len(plant.agreements)} agreements."
+    )
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a plant's file, for editors."""
+    print(json.dumps(plant_schema(), ensure_ascii=False, indent=2))
+
+
+@app.command()
+def health(
+    endpoint: Annotated[str, typer.Option(help="The OPC UA server to ask.")] = "opc.tcp://127.0.0.1:4840",
+) -> None:
+    """Exit code 0 when the OPC UA server answers and shows its ledger."""
+    from opcua_server.health import ask_sequence
+
+    sequence = asyncio.run(ask_sequence(endpoint, HEALTH_TIMEOUT_SECONDS))
+    print(f"{endpoint}: good, the ledger stands at batch {sequence}")
+
+
+@user_app.command("add")
+def add_user(
+    name: Annotated[str, typer.Argument(help="A user of the plant's file whose password stands in a password_file.")],
+    plant: PlantOption = DEMO_FILE,
+    data: DataOption = None,
+) -> None:
+    """Set a user's password; it is asked for, or read from standard input when that is not a terminal."""
+    found = load_plant(plant)
+    user = found.users.get(name)
+    if user is None or user.password_file is None:
+        known = ", ".join(name for name, user in found.users.items() if user.password_file) or "none"
+        raise Rejected("unknown_user", f"{plant} has no user {name!r} with a password_file; it has: {known}")
+    if sys.stdin.isatty():
+        password = typer.prompt(f"Password for {name}", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    path = wiring.data_directory(found, data) / user.password_file
+    write_password_file(path, password)
+    print(f"{path} written; restart Myntverk to let {name} in with it")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUTF8", "1")
+    main()

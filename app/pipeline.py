@@ -1,0 +1,139 @@
+"""The money path in four steps: collect, settle, and show twice. Read this first.
+
+machine → poller → inbox → engine → ledger (one commit) → change feed → OPC UA nodes
+          collect          settle                          show_accounts
+                    └─────────────────────────────────────→ show_tags
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from connectors.poller import Poller
+from core.errors import InvariantBroken, Unavailable
+from core.sample import Sample
+from ledger.batch import Committed
+from ledger.feed import ChangeFeed
+from ledger.writer import Writer
+from opcua_server.publisher import LedgerStatus
+from opcua_server.server import BankServer
+from settlement.engine import Absorbed, Engine
+from settlement.meter import Condition
+
+INBOX_LENGTH_MAX = 1_000
+"""Deliveries that may wait; a full inbox makes the pollers wait, and counters lose nothing by waiting."""
+
+SAMPLES_PER_COMMIT_MAX = 5_000
+RETRY_WAIT_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class PipelineStats:
+    """Counted since the pipeline was started."""
+
+    samples: int = 0
+    transfers: int = 0
+    refused: int = 0
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Agreements whose usage waits, and why."""
+
+
+class Pipeline:
+    """Moves what the machines say through pricing and the ledger to the screens, until it is cancelled."""
+
+    def __init__(self, engine: Engine, writer: Writer, feed: ChangeFeed, server: BankServer, book: str) -> None:
+        self.stats = PipelineStats()
+        self._engine = engine
+        self._writer = writer
+        self._feed = feed
+        self._server = server
+        self._book = book
+        self._inbox: asyncio.Queue[list[Sample]] = asyncio.Queue(INBOX_LENGTH_MAX)
+
+    async def run(self, pollers: Sequence[Poller]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._settle())
+            tasks.create_task(self._show_accounts())
+            for poller in pollers:
+                tasks.create_task(poller.run())
+
+    async def deliver(self, samples: list[Sample]) -> None:
+        """Step 1, collect: the pollers bring their samples here."""
+        await self._inbox.put(samples)
+
+    async def settle_what_waits(self) -> None:
+        """Ask again for what could not be priced or paid; a quiet machine would else never be asked about."""
+        if self.stats.waiting:
+            await self.deliver([])
+
+    async def _settle(self) -> None:
+        while True:
+            samples = await self._next_samples()
+            await self._server.publisher.publish_samples(samples)  # step 2, show the tags: telling needs no commit
+            self.stats.samples += len(samples)
+            absorbed = await self._absorb(samples)  # step 3, settle: durable when it returns
+            self._tell(absorbed)
+
+    async def _show_accounts(self) -> None:
+        """Step 4, show the accounts: the newest state of each that changed."""
+        while True:
+            committed, statuses = await self._feed.changes()
+            await self._server.publisher.publish_accounts(statuses)
+            await self._server.publisher.publish_ledger(self._ledger_status(committed))
+
+    def _ledger_status(self, committed: Committed) -> LedgerStatus:
+        head = committed.head
+        return LedgerStatus(self._book, head.seq, head.transfers, self.stats.refused, head.hash)
+
+    async def _next_samples(self) -> list[Sample]:
+        samples = list(await self._inbox.get())
+        while not self._inbox.empty() and len(samples) < SAMPLES_PER_COMMIT_MAX:
+            samples.extend(self._inbox.get_nowait())
+        return samples
+
+    async def _absorb(self, samples: list[Sample]) -> Absorbed:
+        """Hand the samples to the ledger until it takes them: they are not acknowledged to anyone before."""
+        told = False
+        while True:
+            try:
+                absorbed = await self._writer.run(self._engine.absorb(samples))
+            except Unavailable as problem:
+                self._engine.forget()
+                if not told:
+                    log.warning("the ledger takes nothing; samples wait", problem=str(problem))
+                    told = True
+                await asyncio.sleep(RETRY_WAIT_SECONDS)
+            except InvariantBroken as problem:
+                log.critical("settling has stopped; tags and balances can still be read", problem=str(problem))
+                await self._only_show()
+            else:
+                if told:
+                    log.info("the ledger takes payments again")
+                return absorbed
+
+    async def _only_show(self) -> None:
+        while True:
+            await self._server.publisher.publish_samples(await self._next_samples())
+
+    def _tell(self, absorbed: Absorbed) -> None:
+        """Log changes, not heartbeats: what was found, what began to wait, what waits no more."""
+        self.stats.transfers += absorbed.posted
+        for finding in absorbed.findings:
+            quiet = finding.condition in (Condition.FIRST, Condition.ROLLOVER)
+            (log.info if quiet else log.warning)(finding.text, meter=finding.meter, condition=finding.condition.value)
+        waiting = {held.agreement: held for held in absorbed.held}
+        for agreement, held in waiting.items():
+            if self.stats.waiting.get(agreement) != held.code:
+                self.stats.refused += any(
+                    refused.request.source == f"agreement:{agreement}" for refused in absorbed.refused
+                )
+                log.warning("usage waits", agreement=agreement, code=held.code, text=held.text)
+        for agreement in self.stats.waiting.keys() - waiting.keys():
+            log.info("usage waits no more", agreement=agreement)
+        self.stats.waiting = {agreement: held.code for agreement, held in waiting.items()}

@@ -1,0 +1,136 @@
+"""Every constructor call on one screen: from a checked plant to a gateway that can run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.gateway import Gateway, Parts
+from app.jobs import schedule
+from app.pipeline import Pipeline
+from config.plant import Plant
+from connectors.poller import Poller
+from core.clock import Clock, SystemClock
+from core.errors import Misconfigured, Problem
+from core.sample import tag_id
+from ledger.database import DatabaseLock, open_engine, sqlite_path
+from ledger.desk import Desk
+from ledger.feed import ChangeFeed
+from ledger.operations import Reader
+from ledger.writer import Writer
+from migrations import upgrade
+from opcua_server import address_space
+from opcua_server.address_space import MachineNode, TagNode, ValueType
+from opcua_server.security import load_users
+from opcua_server.server import BankServer
+from settlement.charge import Conditions
+from settlement.engine import Engine
+
+WHOLE_TYPES = ("int16", "uint16", "int32", "uint32", "int64")
+
+
+@contextmanager
+def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iterator[Gateway]:
+    """A gateway on the plant's ledger, which nobody else settles into meanwhile. Called in the loop it will run in."""
+    clock = clock or SystemClock()
+    folder = data_directory(plant, data)
+    users = load_users(plant.users, folder, os.environ)
+    url = ledger_url(plant, data)
+    lock = DatabaseLock(url)
+    lock.acquire()
+    try:
+        engine = open_engine(url)
+        upgrade(engine)
+        feed = ChangeFeed(asyncio.get_running_loop())
+        book = plant.ledger.book
+        writer = Writer(engine, book, clock, feed.offer)
+        reader = Reader(engine, book)
+        server = BankServer(plant.opcua, users, shown_plant(plant), Desk(writer, reader), clock)
+        settling = Engine(
+            book, list(plant.meters.values()), list(plant.agreements.values()), Conditions({}, plant.prices, plant.zone)
+        )
+        pipeline = Pipeline(settling, writer, feed, server, book)
+        pollers = [
+            Poller(
+                machine.id,
+                machine.kind.build(machine.id, machine.connection, machine.tags, clock),
+                [tag_id(machine.id, tag) for tag in machine.tags],
+                pipeline.deliver,
+                clock,
+            )
+            for machine in plant.machines.values()
+        ]
+        yield Gateway(
+            Parts(
+                parties=list(plant.parties.values()),
+                accounts=list(plant.accounts.values()),
+                agreed_links=[(agreed.payer, agreed.payee) for agreed in plant.agreements.values()],
+                machine_of=plant.machine_of,
+                writer=writer,
+                reader=reader,
+                feed=feed,
+                server=server,
+                pipeline=pipeline,
+                pollers=pollers,
+                jobs=schedule(pipeline, reader, plant.zone),
+                clock=clock,
+            )
+        )
+        engine.dispose()
+    finally:
+        lock.release()
+
+
+def reader(plant: Plant, data: Path | None) -> Reader:
+    """The plant's ledger, to read beside whoever writes it; Misconfigured when there is none yet."""
+    url = ledger_url(plant, data)
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        raise Misconfigured([Problem(f"no ledger at {path}; run the plant first, or name its folder with --data")])
+    return Reader(open_engine(url), plant.ledger.book)
+
+
+def ledger_url(plant: Plant, data: Path | None) -> str:
+    """Where the ledger is: as the file says, in the folder `data` instead when that is given."""
+    path = sqlite_path(plant.ledger.url)
+    if path is None or data is None:
+        return plant.ledger.url
+    return f"sqlite:///{data / path.name}"
+
+
+def data_directory(plant: Plant, data: Path | None) -> Path:
+    """Where the ledger and the password files are."""
+    path = sqlite_path(ledger_url(plant, data))
+    return path.parent if path is not None else plant.folder
+
+
+def shown_plant(plant: Plant) -> address_space.Plant:
+    """The plant as OPC UA clients see it."""
+    account_of = {machine: account for account, machine in plant.machine_of.items()}
+    machines = [
+        MachineNode(
+            id=machine.id,
+            name=machine.name,
+            tags=[TagNode(name, shown_type(tag), tag.unit) for name, tag in machine.tags.items()],
+            manufacturer=machine.identification.manufacturer,
+            model=machine.identification.model,
+            serial=machine.identification.serial,
+            account=account_of.get(machine.id),
+        )
+        for machine in plant.machines.values()
+    ]
+    owners = {party.id: party.name for party in plant.parties.values()}
+    return address_space.Plant(plant.name, machines, owners)
+
+
+def shown_type(tag: Any) -> ValueType:
+    """A tag's type on screen: whole numbers where its register gives no others."""
+    type_ = str(getattr(tag, "type", ""))
+    if type_ == "bool":
+        return ValueType.BOOLEAN
+    whole = all(number == number.to_integral_value() for number in (tag.scale, tag.offset))
+    return ValueType.INT64 if type_ in WHOLE_TYPES and whole else ValueType.DOUBLE

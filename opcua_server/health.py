@@ -1,0 +1,22 @@
+"""Does the server answer, and does it show its ledger? Asked as any client would ask."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asyncua import Client, ua
+
+from core.errors import Unavailable
+from opcua_server.address_space import NAMESPACE_URI, ledger_node_id
+
+
+async def ask_sequence(endpoint: str, timeout_seconds: float) -> int:
+    """The batch that the ledger stands at; Unavailable when the server does not answer in time."""
+    try:
+        async with asyncio.timeout(timeout_seconds), Client(endpoint, timeout=timeout_seconds) as client:
+            index = await client.get_namespace_index(NAMESPACE_URI)
+            node = client.get_node(ua.NodeId(ua.String(ledger_node_id("Sequence")), ua.Int16(index)))
+            return int(await node.read_value())
+    except (OSError, TimeoutError, ua.UaError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise Unavailable(f"{endpoint} does not answer as a Myntverk server: {reason}") from error

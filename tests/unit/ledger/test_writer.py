@@ -1,0 +1,154 @@
+"""The writer answers only what is durable, and one failing piece of work disturbs no other."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from ledgers import account, open_book, payment
+
+from core.errors import InvariantBroken, Rejected, Unavailable
+from ledger.batch import Batch
+from ledger.database import DatabaseLock, open_engine
+from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
+
+
+def test_money_moves_and_the_answer_names_its_place(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("agv", "-100 kr"), account("energy"))
+        (answer,) = book.post(payment("1", "agv", "energy", "12.50 kr"))
+        assert isinstance(answer, Posted)
+        assert (answer.transfer.seq, answer.transfer.position) == (2, 0)
+        assert (book.balance("agv"), book.balance("energy")) == ("-12.50 SEK", "12.50 SEK")
+        assert [status.account.id for status in book.commits[-1].statuses] == ["agv", "energy"]
+
+
+def test_a_repeated_request_moves_nothing_even_after_a_restart(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("agv", "-100 kr"), account("energy"))
+        (first,) = book.post(payment("1", "agv", "energy", "12.50 kr"))
+    with open_book(tmp_path / "a.db") as book:
+        again, other = book.post(payment("1", "agv", "energy", "12.50 kr"), payment("1", "agv", "energy", "13 kr"))
+        assert isinstance(first, Posted)
+        assert again == AlreadyPosted(first.transfer)
+        assert isinstance(other, Refused)
+        assert other.reason is Reason.CONFLICT
+        assert book.balance("agv") == "-12.50 SEK"
+
+
+def test_a_refused_transfer_disturbs_no_other_in_its_batch(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        answers = book.post(
+            payment("1", "a", "b", "6 kr"), payment("2", "a", "b", "6 kr"), payment("3", "b", "a", "5 kr")
+        )
+        assert [type(answer) for answer in answers] == [Posted, Refused, Posted]
+        assert book.balance("b") == "1.00 SEK"
+        assert book.reader.verify().verified
+
+
+def test_work_that_raises_leaves_no_trace_and_its_neighbours_are_kept(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        gate = threading.Event()
+
+        def stall(batch: Batch) -> None:
+            gate.wait(10)
+
+        def fail(batch: Batch) -> None:
+            batch.post([payment("bad", "a", "b", "9 kr")])
+            raise Rejected("no", "changed my mind")
+
+        waiting = book.writer.submit(stall)
+        failing = book.writer.submit(fail)
+        good = book.writer.submit(lambda batch: batch.post([payment("good", "a", "b", "2 kr")]))
+        gate.set()
+        waiting.result(10)
+        with pytest.raises(Rejected, match="changed my mind"):
+            failing.result(10)
+        assert isinstance(good.result(10)[0], Posted)
+        assert book.balance("b") == "2.00 SEK"
+        assert book.reader.verify().verified
+
+
+def test_a_database_that_fails_keeps_nothing_and_says_so(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        other = open_engine(f"sqlite:///{tmp_path / 'a.db'}")
+
+        def sabotage(batch: Batch) -> None:
+            batch.post([payment("1", "a", "b", "2 kr")])
+            batch.also(lambda connection: connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)"))
+
+        with pytest.raises(Unavailable, match="nowhere"):
+            book.writer.submit(sabotage).result(10)
+        assert book.balance("b") == "0.00 SEK"
+        assert isinstance(book.post(payment("1", "a", "b", "2 kr"))[0], Posted)
+        other.dispose()
+
+
+def test_our_own_bug_stops_the_writer_and_reading_goes_on(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+
+        def bug(batch: Batch) -> None:
+            raise InvariantBroken("two and two are five")
+
+        with pytest.raises(InvariantBroken):
+            book.writer.submit(bug).result(10)
+        with pytest.raises(InvariantBroken):
+            book.writer.submit(lambda batch: None)
+        assert book.balance("a") == "0.00 SEK"
+
+
+def test_a_full_queue_says_so_at_once(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.writer._queue.maxsize = 1
+        gate = threading.Event()
+        started = threading.Event()
+
+        def stall(batch: Batch) -> None:
+            started.set()
+            gate.wait(10)
+
+        running = book.writer.submit(stall)
+        started.wait(10)
+        queued = book.writer.submit(lambda batch: None)
+        with pytest.raises(Unavailable, match="ask again with the same id"):
+            book.writer.submit(lambda batch: None)
+        gate.set()
+        running.result(10)
+        queued.result(10)
+
+
+def test_a_stopped_writer_answers_what_was_queued_and_takes_no_more(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        answers = [
+            book.writer.submit(lambda batch, n=n: batch.post([payment(str(n), "a", "b", "1 kr")])) for n in range(5)
+        ]
+        book.writer.stop()
+        assert all(isinstance(answer.result(0)[0], Posted) for answer in answers)
+        with pytest.raises(Unavailable, match="shutting down"):
+            book.writer.submit(lambda batch: None)
+
+
+def test_an_account_keeps_its_owner_and_currency(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"))
+        for changed in (account("a", "-10 kr", owner="thief"), account("a", "-10 EUR")):
+            with pytest.raises(Rejected, match="open a new account"):
+                book.open(changed)
+        book.open(account("a", "-20 kr"))
+        assert str(book.reader.overview().statuses[0].available) == "20.00 SEK"
+        assert book.reader.verify().verified
+
+
+def test_a_second_process_cannot_settle_into_the_same_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    first, second = DatabaseLock(url), DatabaseLock(url)
+    first.acquire()
+    with pytest.raises(Unavailable, match="stop it first"):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
