@@ -77,7 +77,7 @@ class DatedPrices:
         return None if period is None else period.price
 
     def changes_after(self, at: Instant) -> Instant | None:
-        place = bisect_right(self.periods, at, key=_start)
+        place = bisect_right(self.periods, int(at), key=_start)
         if place and at < self.periods[place - 1].end:
             return Instant(self.periods[place - 1].end)
         return Instant(self.periods[place].start) if place < len(self.periods) else None
@@ -109,7 +109,7 @@ class DailyPrices:
             if len(self._days) >= DAYS_KEPT:
                 self._days.clear()
             laid_out = self._days.setdefault(day, self._laid_out(day))
-        return laid_out[bisect_right(laid_out, at, key=_start) - 1]
+        return laid_out[bisect_right(laid_out, int(at), key=_start) - 1]
 
     def _laid_out(self, day: date) -> Sequence[Period]:
         """The day from midnight to midnight in instants, with the clock's change in it, if it has one."""
@@ -214,7 +214,7 @@ def _periods(start: str, end: str, price: str) -> list[tuple[Period, bool]]:
     amount = Decimal(price)
     if _LOCAL.fullmatch(start) and _LOCAL.fullmatch(end):
         from_clock, to_clock = _clock(start), _clock(end) or DAY
-        if from_clock == to_clock or from_clock == DAY:
+        if from_clock in (to_clock, DAY):
             raise ValueError(f"{start} to {end} has no length")
         if from_clock < to_clock:
             return [(Period(from_clock, to_clock, amount), True)]
@@ -239,7 +239,7 @@ def _instant(text: str) -> Instant:
         return from_datetime(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         raise ValueError(
-            f"expected a time of day such as 06:00, or one with date and offset such as 2026-11-22T06:00+01:00, got {text!r}"
+            f"expected a time such as 06:00, or with date and offset such as 2026-11-22T06:00+01:00, got {text!r}"
         ) from None
 
 
