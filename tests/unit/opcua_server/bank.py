@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
+from argon2 import PasswordHasher
 from asyncua import Client
 
 from core.clock import Instant, ManualClock
@@ -17,12 +18,13 @@ from ledger.account import Account, AccountId, PartyId
 from ledger.balance import AccountStatus
 from ledger.transfer import AlreadyPosted, Outcome, Posted, Reason, Refused, Transfer, TransferRequest
 from opcua_server.address_space import MachineNode, Plant, TagNode, ValueType
-from opcua_server.security import Caller, Role, User, hash_password
+from opcua_server.security import Caller, Role, User
 from opcua_server.server import BankServer
 from opcua_server.settings import OpcUaServerSettings
 
 NOW = Instant(1_780_000_000_000_000)
 DEADLINE_SECONDS = 5.0
+_QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 ON_A_FREE_PORT = OpcUaServerSettings(endpoint="opc.tcp://127.0.0.1:0")
 
 
@@ -86,7 +88,7 @@ PLANT = Plant(
 
 
 def _user(name: str, role: Role, *pays_from: str) -> User:
-    return User(Caller(name, role, frozenset(map(AccountId, pays_from))), hash_password(f"{name}-secret"))
+    return User(Caller(name, role, frozenset(map(AccountId, pays_from))), _QUICK.hash(f"{name}-secret"))
 
 
 @cache
