@@ -68,8 +68,12 @@ async def watch(
     """Run the gateway until `stop`, with a live table if `show`; the run's summary. The machines work meanwhile."""
     ready = asyncio.Event()
     running = asyncio.create_task(gateway.run(stop, ready))
-    for event in (ready, stop):
-        running.add_done_callback(lambda _, event=event: event.set())
+
+    def ended(_: asyncio.Task[None]) -> None:
+        ready.set()
+        stop.set()
+
+    running.add_done_callback(ended)
     await ready.wait()
     if not running.done():
         await gateway.all_read(stop)

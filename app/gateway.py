@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from apscheduler.schedulers.base import BaseScheduler
-
+from app.jobs import Jobs
 from app.pipeline import Pipeline
 from connectors.poller import Poller
 from core.clock import SECOND, Clock, Instant
@@ -51,7 +50,7 @@ class Parts:
     server: BankServer
     pipeline: Pipeline
     pollers: Sequence[Poller]
-    jobs: BaseScheduler
+    jobs: Jobs
     clock: Clock
 
 
@@ -89,7 +88,7 @@ class Gateway:
             try:
                 await self._run_until(stop, ready)
             finally:
-                parts.jobs.shutdown(wait=False)
+                parts.jobs.stop()
                 await parts.server.stop()
         finally:
             await asyncio.to_thread(parts.writer.stop)

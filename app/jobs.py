@@ -19,12 +19,21 @@ VERIFY_HOUR = 3
 log = structlog.get_logger()
 
 
-def schedule(pipeline: Pipeline, reader: Reader, zone: ZoneInfo) -> AsyncIOScheduler:
-    """The plant's standing jobs; started by the caller, in its loop. One run of a job at a time, none piles up."""
-    scheduler = AsyncIOScheduler(timezone=zone, job_defaults={"coalesce": True, "max_instances": 1})
-    scheduler.add_job(pipeline.settle_what_waits, IntervalTrigger(seconds=RETRY_SECONDS), id="settle-what-waits")
-    scheduler.add_job(verify_journal, CronTrigger(hour=VERIFY_HOUR), args=[reader], id="verify-journal")
-    return scheduler
+class Jobs:
+    """The plant's standing jobs. One run of a job at a time, none piles up."""
+
+    def __init__(self, pipeline: Pipeline, reader: Reader, zone: ZoneInfo) -> None:
+        self._scheduler = AsyncIOScheduler(timezone=zone, job_defaults={"coalesce": True, "max_instances": 1})
+        add = self._scheduler.add_job
+        add(pipeline.settle_what_waits, IntervalTrigger(seconds=RETRY_SECONDS), id="settle-what-waits")
+        add(verify_journal, CronTrigger(hour=VERIFY_HOUR), args=[reader], id="verify-journal")
+
+    def start(self) -> None:
+        """Begin, in the loop that is running."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        self._scheduler.shutdown(wait=False)
 
 
 async def verify_journal(reader: Reader) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.gateway import Gateway, Parts
-from app.jobs import schedule
+from app.jobs import Jobs
 from app.pipeline import Pipeline
 from config.plant import Plant
 from connectors.poller import Poller
@@ -76,7 +76,7 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
                 server=server,
                 pipeline=pipeline,
                 pollers=pollers,
-                jobs=schedule(pipeline, reader, plant.zone),
+                jobs=Jobs(pipeline, reader, plant.zone),
                 clock=clock,
             )
         )

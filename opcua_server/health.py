@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from asyncua import Client, ua
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.ua.uaerrors import UaError
 
 from core.errors import Unavailable
 from opcua_server.address_space import NAMESPACE_URI, ledger_node_id
@@ -17,6 +19,6 @@ async def ask_sequence(endpoint: str, timeout_seconds: float) -> int:
             index = await client.get_namespace_index(NAMESPACE_URI)
             node = client.get_node(ua.NodeId(ua.String(ledger_node_id("Sequence")), ua.Int16(index)))
             return int(await node.read_value())
-    except (OSError, TimeoutError, ua.UaError, ValueError) as error:
+    except (OSError, TimeoutError, UaError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise Unavailable(f"{endpoint} does not answer as a Myntverk server: {reason}") from error

@@ -60,7 +60,7 @@ class AgreementState:
     """
 
     number: int = 0
-    cursors: Mapping[str, Decimal] = field(default_factory=dict)
+    cursors: Mapping[TagId, Decimal] = field(default_factory=dict)
     charged: Decimal = Decimal(0)
     settled: int = 0
     time: Instant = EPOCH

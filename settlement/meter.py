@@ -68,7 +68,8 @@ Reading = tuple[MeterState, list[Finding]]
 class Meter(Protocol):
     """A rule that turns samples of one tag into a running total."""
 
-    tag: TagId
+    @property
+    def tag(self) -> TagId: ...
 
     @property
     def unit(self) -> Unit:
@@ -114,37 +115,37 @@ class Counter:
         if value is None:
             return state, []
         at = billing_time(sample)
-        if state.last is None:
+        last = state.last
+        if last is None:
             text = f"starts at {value:f} {self.tag_unit}; what was counted before is not billed"
             return replace(state, last=value, time=at), [self._finding(Condition.FIRST, at, text)]
         findings: list[Finding] = []
-        if at <= state.time and value != state.last:
+        if at <= state.time and value != last:
             if state.time - at <= SKEW_MICROSECONDS_MAX:
                 return state, []  # late or repeated: the next reading carries it
             findings.append(self._finding(Condition.CLOCK_STEPPED, at, "the clock stepped back; counting goes on"))
             state = replace(state, time=at)
-        change = _EXACT.subtract(value, state.last)
+        change = _EXACT.subtract(value, last)
         if self._plausible(change, at - state.time):
             if state.suspects:
                 seen = ", ".join(f"{suspect:f}" for suspect, _ in state.suspects)
-                text = f"{seen} was a glitch; {value:f} {self.tag_unit} follows {state.last:f} and is billed as usual"
+                text = f"{seen} was a glitch; {value:f} {self.tag_unit} follows {last:f} and is billed as usual"
                 findings.append(self._finding(Condition.GLITCH, at, text))
             return self._advance(state, value, at, change), findings
-        wrapped = self._wrapped(state.last, change)
+        wrapped = self._wrapped(last, change)
         if wrapped is not None and not state.suspects and self._plausible(wrapped, at - state.time):
-            text = f"rolled over from {state.last:f} to {value:f} {self.tag_unit}"
+            text = f"rolled over from {last:f} to {value:f} {self.tag_unit}"
             findings.append(self._finding(Condition.ROLLOVER, at, text))
             return self._advance(state, value, at, wrapped), findings
-        return self._doubt(state, value, at, findings)
+        return self._doubt(state, last, value, at, findings)
 
-    def _doubt(self, state: MeterState, value: Decimal, at: Instant, findings: list[Finding]) -> Reading:
-        assert state.last is not None
-        suspects = ((value, at),)
+    def _doubt(self, state: MeterState, last: Decimal, value: Decimal, at: Instant, findings: list[Finding]) -> Reading:
+        suspects: tuple[tuple[Decimal, Instant], ...] = ((value, at),)
         if self._continues(state.suspects, value, at):  # the first one and the newest ones tell enough
             suspects = (*state.suspects[:1], *state.suspects[1:][-self.confirm_reads :], *suspects)
         if len(suspects) == 1:
             text = (
-                f"read {value:f} {self.tag_unit} after {state.last:f}: not plausible, nothing is billed "
+                f"read {value:f} {self.tag_unit} after {last:f}: not plausible, nothing is billed "
                 f"until {self.confirm_reads} readings agree"
             )
             findings.append(self._finding(Condition.SUSPECT, at, text))
@@ -152,9 +153,9 @@ class Counter:
             return replace(state, suspects=suspects), findings
         first = suspects[0][0]
         since = _EXACT.subtract(value, first)
-        condition = Condition.RESET if first < state.last else Condition.JUMP
+        condition = Condition.RESET if first < last else Condition.JUMP
         text = (
-            f"confirmed at {value:f} {self.tag_unit} after {state.last:f}: segment {state.segment + 1} starts at "
+            f"confirmed at {value:f} {self.tag_unit} after {last:f}: segment {state.segment + 1} starts at "
             f"{first:f}; nothing between the two is billed, compare with the machine's own record"
         )
         findings.append(self._finding(condition, at, text))

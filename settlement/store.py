@@ -90,7 +90,7 @@ def load_agreements(connection: Connection, book: int) -> dict[str, AgreementSta
     return {
         row.agreement_id: AgreementState(
             number=row.number,
-            cursors={meter: Decimal(total) for meter, total in json.loads(row.cursors).items()},
+            cursors={TagId(meter): Decimal(total) for meter, total in json.loads(row.cursors).items()},
             charged=Decimal(row.charged),
             settled=row.settled,
             time=Instant(row.time),
