@@ -14,7 +14,7 @@ from connectors.modbus_address import Area
 from connectors.modbus_registers import Block, RegisterTag, plan
 from connectors.modbus_reply import Answer, Exceptional, Malformed, Question, Reply, find_reply
 from connectors.settings import ModbusSettings
-from core.errors import InvariantBroken, Unavailable
+from core.errors import Unavailable
 
 TOO_MUCH_ASKED = (2, 3)
 """Exceptions by which a device refuses an address in the block, or its length."""
@@ -125,7 +125,8 @@ class ModbusConnector:
         finally:
             self._asked, self._question = None, None
         if not isinstance(self._reply, Answer | Exceptional):
-            raise InvariantBroken(f"pymodbus took {self._reply} for an answer to {block}")
+            await self.close()
+            raise Unavailable(f"{self._where}: asked for {block}: no answer to it in what came")
         return self._reply
 
     def _see_packet(self, sending: bool, packet: bytes) -> bytes:
@@ -141,7 +142,9 @@ class ModbusConnector:
         self._reply = find_reply(packet, self._question)
         if isinstance(self._reply, Malformed):
             self._fail("malformed answer")
-            return b""
+            packet = b""
+        if self._reply is not None:
+            self._question = None  # whatever else arrives was not asked for
         return packet
 
     def _see_connection(self, connected: bool) -> None:

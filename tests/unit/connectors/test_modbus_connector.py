@@ -240,6 +240,25 @@ async def test_a_late_answer_is_never_taken_for_the_next_one(device):
         assert [(await connector.read())[0].value for _ in range(4)] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("more", [b"\x00", b"junk that is no frame", bytes(300)], ids=["a byte", "junk", "zeros"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_follows_an_answer_unasked_changes_nothing(device, more, at_once):
+    async def behave(device: Device, request: bytes) -> None:
+        device.registers[1] += 1
+        await device.send(answer(request, device.registers) + (more if at_once else b""))
+        if not at_once:
+            await asyncio.sleep(0)
+            await device.send(more)
+
+    device.behave = behave
+    async with connected(device.port, {"count": {"address": "holding:40002", "type": "uint16"}}) as connector:
+        try:
+            values = [(await connector.read())[0].value for _ in range(4)]
+        except Unavailable:
+            values = []
+    assert values in ([1, 2, 3, 4], []), "the right values, or a lost device; never others"
+
+
 async def test_nothing_is_ever_asked_twice_after_a_timeout(device):
     device.behave = with_header(nothing)
     async with connected(device.port, TWO_WORDS) as connector:
