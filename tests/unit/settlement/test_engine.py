@@ -1,0 +1,172 @@
+"""Readings become money: once, in full, and never before it can be priced."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from ledgers import Book, account, open_book
+from settlements import NOON, ZONE, Cell, agreement, sample
+
+from core.clock import to_datetime
+from core.errors import Unavailable
+from ledger.batch import Batch
+from ledger.database import reading
+from settlement import store
+from settlement.meter import Condition
+from settlement.prices import load_price_csv
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    with open_book(tmp_path / "book.db") as opened:
+        yield opened
+
+
+def test_what_is_counted_is_paid_for(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),))
+    cell.absorb(sample("parts", 0, 100))
+    cell.absorb(sample("parts", 1, 103), sample("parts", 2, 104))
+    assert cell.earned == "36.00 SEK"
+    (transfer,) = book.reader.statement(account("cell").id)
+    assert transfer.request.text == "4 pieces cell.parts"
+    assert transfer.request.source == "agreement:work"
+
+
+def test_what_was_counted_before_the_first_reading_is_not_billed(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),))
+    cell.absorb(sample("parts", 0, 100_000))
+    assert cell.earned == "0.00 SEK"
+
+
+def test_small_steps_never_drift(book: Book) -> None:
+    """0.0021 öre a step, far below what the ledger shows: a thousand steps cost what one big one costs."""
+    cell = Cell(book, (agreement("work", "0.000000033 * energy"),), floor="-1 kr")
+    cell.absorb(sample("energy", 0, 0))
+    for step in range(1, 1001):
+        cell.absorb(sample("energy", step, step))
+    assert cell.earned == "0.000033 SEK"
+
+
+def test_a_restart_bills_what_was_counted_meanwhile_once(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),))
+    cell.absorb(sample("parts", 0, 100))
+    cell.absorb(sample("parts", 1, 102))
+    cell.engine = cell.fresh_engine()
+    cell.absorb(sample("parts", 60, 112))
+    cell.engine = cell.fresh_engine()
+    cell.absorb(sample("parts", 61, 112))
+    assert cell.earned == "108.00 SEK"
+
+
+def test_a_batch_that_was_not_kept_is_settled_when_it_comes_again(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),))
+    cell.absorb(sample("parts", 0, 100))
+
+    def fail(batch: Batch) -> None:
+        cell.engine.absorb([sample("parts", 1, 105)])(batch)
+        batch.also(lambda connection: connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)"))
+
+    with pytest.raises(Unavailable):
+        book.writer.submit(fail).result(10)
+    cell.engine.forget()
+    cell.absorb(sample("parts", 1, 105))
+    assert cell.earned == "45.00 SEK"
+
+
+def test_a_payment_that_is_refused_stays_owed_and_is_paid_when_there_is_money(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),), floor="-10 kr")
+    cell.absorb(sample("parts", 0, 100))
+    absorbed = cell.absorb(sample("parts", 1, 102))
+    assert [held.code for held in absorbed.held] == ["insufficient_funds"]
+    assert cell.absorb().held[0].code == "insufficient_funds"
+    cell.absorb(sample("parts", 2, 103))
+    assert cell.earned == "0.00 SEK"
+    book.open(account("line", "-1000 kr"))
+    assert cell.absorb().held == ()
+    assert cell.earned == "27.00 SEK"
+    assert cell.absorb().posted == 0
+
+
+def test_usage_waits_for_an_input_that_is_bad_and_nothing_is_lost(book: Book) -> None:
+    cell = Cell(book, (agreement("wear", "(rpm / 1) * running_h"),))
+    cell.absorb(sample("running", 0, True))
+    held = cell.absorb(sample("running", 9, True)).held
+    assert (held[0].agreement, held[0].code) == ("wear", "not_priced_yet")
+    cell.absorb(sample("rpm", 9.5, None))
+    cell.absorb(sample("rpm", 10, 3600))
+    assert cell.earned == "9.00 SEK"
+
+
+def test_a_period_across_a_price_change_is_split_there(book: Book, tmp_path: Path) -> None:
+    local = to_datetime(NOON).astimezone(ZONE)
+    quarter = f"{local:%H}:{local.minute // 15 * 15:02d}"
+    minutes = 15 - local.minute % 15
+    rows = [f"{hour:02d}:{m:02d},{_after(hour, m)},{2 if f'{hour:02d}:{m:02d}' == quarter else 4}"
+            for hour in range(24) for m in (0, 15, 30, 45)]  # fmt: skip
+    (tmp_path / "spot.csv").write_text("from,to,price\n" + "\n".join(rows) + "\n")
+    series = load_price_csv(tmp_path / "spot.csv", ZONE)
+    cell = Cell(book, (agreement("power", "spot * energy", spot="kr/kWh"),), {"spot": series})
+    boundary = minutes * 60 - local.second
+    cell.absorb(sample("energy", boundary - 30, 0))
+    cell.absorb(sample("energy", boundary + 10, 4000))
+    assert cell.earned == "10.00 SEK"  # 3 kWh at 2 kr and 1 kWh at 4 kr
+    with reading(book.engine) as connection:
+        ((_, amount, working),) = store.load_charges(connection, 1, "power", 10)
+    assert Decimal(amount) == 10
+    assert [part["result"] for part in json.loads(working)] == ["6 kr", "4 kr"]
+
+
+def _after(hour: int, minute: int) -> str:
+    after = hour * 60 + minute + 15
+    return f"{after // 60:02d}:{after % 60:02d}"
+
+
+def test_time_that_passes_without_usage_is_not_part_of_the_next_charge(book: Book) -> None:
+    """A machine that stood still all night and moves at seven pays the price of seven o'clock."""
+    cell = Cell(book, (agreement("work", "1 * parts if hour < 1 else 1 * parts"),))
+    for hour in range(12):
+        cell.absorb(sample("parts", hour * 3600, 0))
+    cell.absorb(sample("parts", 11 * 3600 + 1, 5))
+    with reading(book.engine) as connection:
+        ((_, _, working),) = store.load_charges(connection, 1, "work", 10)
+    assert len(json.loads(working)) == 1
+
+
+def test_a_negative_price_turns_the_payment_round(book: Book) -> None:
+    cell = Cell(book, (agreement("power", "-0.5 * energy_kwh"),))
+    cell.absorb(sample("energy", 0, 0))
+    cell.absorb(sample("energy", 5, 4000))
+    assert cell.earned == "-2.00 SEK"
+
+
+def test_a_new_agreement_does_not_bill_the_past(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),))
+    cell.absorb(sample("parts", 0, 0))
+    cell.absorb(sample("parts", 1, 10))
+    cell.agreements = (*cell.agreements, agreement("rent", "1 * parts"))
+    cell.engine = cell.fresh_engine()
+    cell.absorb(sample("parts", 2, 10))
+    cell.absorb(sample("parts", 3, 11))
+    assert cell.earned == "100.00 SEK"  # 11 parts at 9 kr, and one at 1 kr
+
+
+def test_findings_are_told(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),))
+    cell.absorb(sample("parts", 0, 100))
+    findings = cell.absorb(sample("parts", 1, 5)).findings
+    assert [finding.condition for finding in findings] == [Condition.SUSPECT]
+    assert cell.earned == "0.00 SEK"
+
+
+def test_two_agreements_settle_one_meter_and_chains_pay_in_one_batch(book: Book) -> None:
+    book.open(account("energy"))
+    cell = Cell(
+        book, (agreement("work", "9 * parts"), agreement("rent", "4 * parts", "cell", "energy")), floor="-100 kr"
+    )
+    cell.absorb(sample("parts", 0, 0), sample("energy", 0, 0))
+    absorbed = cell.absorb(sample("parts", 1, 10))
+    assert absorbed.posted == 2
+    assert (cell.earned, book.balance("energy")) == ("50.00 SEK", "40.00 SEK")
+    assert book.reader.verify().verified
