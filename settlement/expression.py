@@ -315,7 +315,8 @@ class _Compiler:
     def _condition(self, node: ast.expr) -> ast.expr:
         """True or false: a comparison, or the name of a tag that is on or off."""
         part = self._visit(node)
-        if not part.truth and (part.degree or not isinstance(node, ast.Name) or not part.measure.is_plain):
+        switch = isinstance(node, ast.Name) and part.measure.is_plain and self.names[node.id].kind is NameKind.VALUE
+        if not part.truth and not switch:
             raise ExpressionError(f"expected a condition such as 6 <= hour < 22, got {part}", part.column)
         return part.code
 
