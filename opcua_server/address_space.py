@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from urllib.parse import unquote
@@ -366,8 +366,3 @@ def _grouped(folder: str, names: Sequence[str]) -> tuple[list[ObjectNode], dict[
         folders += inner_folders
         parent |= inner_parent
     return folders, parent
-
-
-def account_values(status: AccountStatus, owner: str) -> Iterable[tuple[AccountVariable, PlainValue]]:
-    """What each variable of the account shows now."""
-    return ((variable, variable.value(status, owner)) for variable in ACCOUNT_VARIABLES)

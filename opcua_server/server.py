@@ -16,7 +16,7 @@ from ledger.balance import AccountStatus
 from opcua_server.address_space import NAMESPACE_URI, Plant, nodes
 from opcua_server.methods import PaymentDesk, PaymentMethods
 from opcua_server.nodes import NAMESPACE_INDEX, add_nodes
-from opcua_server.publisher import Publisher
+from opcua_server.publisher import LedgerStatus, Publisher
 from opcua_server.security import Passwords, User
 from opcua_server.sessions import BankUaServer
 from opcua_server.settings import OpcUaServerSettings
@@ -46,8 +46,8 @@ class BankServer:
             return self._settings.endpoint
         return re.sub(r":0(?=/|$)", f":{listening.port}", self._settings.endpoint, count=1)
 
-    async def start(self, accounts: Sequence[AccountStatus]) -> None:
-        """Build the nodes, show these accounts, open the endpoint. Misconfigured when it cannot be had."""
+    async def start(self, accounts: Sequence[AccountStatus], ledger: LedgerStatus | None = None) -> None:
+        """Build the nodes, show the ledger as it is, open the endpoint. Misconfigured when it cannot be had."""
         _quieten()
         if not self._settings.on_loopback:
             _log.warning("passwords and values cross the network unencrypted", endpoint=self._settings.endpoint)
@@ -55,7 +55,7 @@ class BankServer:
         await add_nodes(
             self._server, nodes(self._plant, [status.account for status in accounts]), self._methods.callbacks()
         )
-        await self.publisher.begin(accounts, self._plant.machines)
+        await self.publisher.begin(accounts, ledger)
         try:
             await self._server.start()
         except OSError as error:

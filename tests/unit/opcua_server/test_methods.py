@@ -122,6 +122,11 @@ async def test_who_is_not_an_operator_cannot_pay(bank: Bank, user: str) -> None:
     assert len(bank.desk.transfers) == posted
 
 
+async def test_nobody_without_a_name_calls_anything(bank: Bank) -> None:
+    with pytest.raises(ua.uaerrors.BadUserAccessDenied):
+        await pay(bank, "asked", method="2:GetStatus", user="")
+
+
 async def test_a_method_belongs_to_its_own_account(bank: Bank) -> None:
     async with bank.client("anna") as client:
         node = client.get_node("ns=2;s=Accounts.agv-7")
