@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,9 +92,9 @@ async def _show(gateway: Gateway, screen: Screen, stop: asyncio.Event) -> None:
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while not stop.is_set():
             snapshot = await asyncio.to_thread(gateway.snapshot)
-            live.update(screen.draw(gateway, snapshot, time.monotonic()), refresh=True)
+            live.update(screen.draw(gateway, snapshot, gateway.monotonic()), refresh=True)
             await _wait(stop, 1 / FRAMES_PER_SECOND)
-    console.print(screen.draw(gateway, await asyncio.to_thread(gateway.snapshot), time.monotonic()))
+    console.print(screen.draw(gateway, await asyncio.to_thread(gateway.snapshot), gateway.monotonic()))
 
 
 async def _print_lines(gateway: Gateway, stop: asyncio.Event) -> None:

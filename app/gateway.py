@@ -74,6 +74,10 @@ class Gateway:
     def owners(self) -> Mapping[PartyId, str]:
         return {party.id: party.name for party in self._parts.parties}
 
+    def monotonic(self) -> float:
+        """Seconds that never step back, for rates on a screen."""
+        return self._parts.clock.monotonic()
+
     async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
         """Ledger first, then the nodes that show it, then the machines; at the end everything queued is settled."""
         parts = self._parts
