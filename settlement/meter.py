@@ -20,6 +20,8 @@ SKEW_MICROSECONDS_MAX = 5 * SECOND
 
 RATE_MARGIN = Decimal("1.1")
 STEPS_ALWAYS_PLAUSIBLE = 2
+REFRESH_MICROSECONDS = 1 * SECOND
+"""How far what a register shows may lag behind the machine: many renew it once a second, however often it is read."""
 
 _EXACT = Context(prec=60)
 
@@ -177,7 +179,8 @@ class Counter:
             return False
         if self.max_rate is None:
             return True
-        largest = self.max_rate * Decimal(max(microseconds, 0)) / SECOND * RATE_MARGIN
+        seconds = Decimal(max(microseconds, 0) + REFRESH_MICROSECONDS) / SECOND
+        largest = self.max_rate * seconds * RATE_MARGIN
         return change <= largest + STEPS_ALWAYS_PLAUSIBLE * self.step
 
     def _wrapped(self, last: Decimal, change: Decimal) -> Decimal | None:

@@ -90,6 +90,12 @@ def test_what_was_made_while_nobody_looked_is_billed_when_it_can_have_been_made(
     assert findings[-1].condition is Condition.SUSPECT
 
 
+def test_a_register_that_is_renewed_once_a_second_may_be_read_ten_times_a_second() -> None:
+    state, findings = read(PARTS, [sample(n / 10, 100 + n // 10 * 5) for n in range(50)])
+    assert state.total == 20
+    assert [finding.condition for finding in findings] == [Condition.FIRST]
+
+
 def test_a_reading_that_comes_late_or_twice_changes_nothing() -> None:
     state, findings = read(PARTS, [sample(0, 100), sample(2, 106), sample(1, 103), sample(2, 106), sample(3, 107)])
     assert state.total == 7
