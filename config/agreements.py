@@ -83,7 +83,7 @@ class _Agreements:
     def _currency(self, path: Steps, agreement: AgreementSettings) -> Currency | None:
         """The one that payer and payee hold; None when they are not two accounts of one currency."""
         if agreement.payer == agreement.payee:
-            self._findings.add(f"pays {shown(agreement.payee)}, the account that pays", (*path, "to"))
+            self._findings.add(f"{shown(agreement.payee)} is the account that pays; expected another", (*path, "to"))
             return None
         accounts = self._settings.accounts
         of_plant = self._settings.plant.currency

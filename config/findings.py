@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from config.reader import Document, Steps
-from config.wording import explain, nearest, shown
+from config.wording import explain, meant, nearest, shown
 from core.errors import Problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -27,8 +27,9 @@ class Findings:
 
     @property
     def problems(self) -> list[Problem]:
-        """In the file's order; the same thing is said once."""
-        found = sorted(self._problems, key=lambda problem: (problem.line, problem.column))
+        """In the file's order, then those of files that it names; the same thing is said once."""
+        own = self.document.file
+        found = sorted(self._problems, key=lambda each: (each.file != own, each.file, each.line, each.column))
         if len(found) > PROBLEMS_SHOWN_MAX:
             more = Problem(f"and {len(found) - PROBLEMS_SHOWN_MAX} problems more", file=self.document.file)
             found = [*found[:PROBLEMS_SHOWN_MAX], more]
@@ -36,6 +37,10 @@ class Findings:
 
     def add(self, message: str, path: Steps, *, at_key: bool = False) -> None:
         self._problems[self.document.problem(message, path, at_key=at_key)] = None
+
+    def add_elsewhere(self, problem: Problem) -> None:
+        """A problem in a line of another file."""
+        self._problems[problem] = None
 
     def add_at_column(self, message: str, path: Steps, column: int) -> None:
         """A problem inside a text; `column` 1 is its first character, 0 the whole."""
@@ -55,15 +60,23 @@ class Findings:
         content = self.document.data(path) if data is None else data
         if content is None:
             content = {}
-        fields = [field.alias or name for name, field in model.model_fields.items()]
         try:
             return model.model_validate(content)
         except ValidationError as invalid:
-            for error in invalid.errors(include_url=False):
-                steps, is_whole = self._steps(path, error["loc"], error["type"])
-                suggested = [*fields, *known] if len(error["loc"]) == 1 else []
-                at_key = is_whole or error["type"] in ("missing", "extra_forbidden")
-                self.add(explain(error, suggested), steps, at_key=at_key)
+            errors = invalid.errors(include_url=False)
+        mistyped = {
+            meant(str(e["loc"][-1]), _fields(model, e["loc"])) for e in errors if e["type"] == "extra_forbidden"
+        }
+        for error in errors:
+            location = error["loc"]
+            if error["type"] == "missing" and location[-1] in mistyped:
+                continue  # its key is there, with a spelling mistake
+            steps = self._steps(path, location, error["type"])
+            at_key = steps == path or error["type"] in ("missing", "extra_forbidden")
+            suggested = [*_fields(model, location), *(known if len(location) == 1 else ())]
+            field = model.model_fields.get(str(location[0])) if location else None
+            examples = field.examples if field is not None and field.examples and len(location) == 1 else ()
+            self.add(explain(error, suggested, examples), steps, at_key=at_key)
         return None
 
     def keys(self, path: Steps, pattern: str = "", example: str = "") -> list[str]:
@@ -93,11 +106,21 @@ class Findings:
             self.add(f"unknown {noun} {shown(word)}{nearest(word, names)}", path)
         return word in names
 
-    def _steps(self, path: Steps, location: tuple[int | str, ...], kind: str) -> tuple[Steps, bool]:
-        """Where pydantic points to, without its own marks such as union members; and whether at the whole of it."""
+    def _steps(self, path: Steps, location: tuple[int | str, ...], kind: str) -> Steps:
+        """Where pydantic points to, without its own marks such as the members of a union."""
         steps = path
         for step in location:
             deeper = (*steps, step)
             if self.document.node(deeper) is not None or (kind == "missing" and step == location[-1]):
                 steps = deeper
-        return steps, steps == path
+        return steps
+
+
+def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand where `location` ends; none when nobody can say."""
+    for step in location[:-1]:
+        field = model.model_fields.get(str(step))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return [field.alias or name for name, field in model.model_fields.items()]

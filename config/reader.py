@@ -7,7 +7,7 @@ traps of YAML 1.1 (`on`, `12:30`, `1_000`, `0x1F`, dates, floats) none is left. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, KeysView, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ import yaml
 from core.errors import Problem
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
-DEPTH_MAX = 32
+LEVELS_MAX = 32
 VALUES_MAX = 1_000_000
 """Values in a file once every `*alias` is written out: what a file may cost, however small it looks."""
 
@@ -40,13 +40,24 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Node:
-    """One value of the file. `keys` says where each key of a mapping stands, `quote_width` how far text is in."""
+    """One value of the file.
+
+    `keys` says where each key of a mapping stands, `quote_width` how far in its text begins, `values_count` and
+    `levels` how much it is once aliases are written out.
+    """
 
     place: Place
     value: Scalar | dict[str, Node] | list[Node]
     keys: dict[str, Place] = field(default_factory=dict)
-    values_count: int = 1
     quote_width: int = 0
+    values_count: int = 1
+    levels: int = 1
+
+    def below(self) -> Collection[Node]:
+        """What is in a mapping or a list."""
+        if isinstance(self.value, dict):
+            return self.value.values()
+        return self.value if isinstance(self.value, list) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +84,10 @@ class Document:
         node = self.node(path)
         return None if node is None else _plain(node)
 
-    def entries(self, path: Steps) -> list[str]:
+    def entries(self, path: Steps) -> KeysView[str]:
         """The keys of the mapping there, in the file's order; none when it is no mapping."""
         node = self.node(path)
-        return list(node.value) if node is not None and isinstance(node.value, dict) else []
+        return node.value.keys() if node is not None and isinstance(node.value, dict) else dict[str, Node]().keys()
 
     def problem(self, message: str, path: Steps, *, at_key: bool = False) -> Problem:
         """A problem at a value, or at its key; at the nearest thing around it when it is not in the file."""
@@ -107,8 +118,8 @@ def read_file(path: Path) -> Document:
     try:
         with path.open("rb") as opened:
             content = opened.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        text = f"cannot be read: {error.strerror or error}; expected the plant's YAML file"
+    except (OSError, ValueError) as error:
+        text = f"cannot be read: {getattr(error, 'strerror', None) or error}; expected the plant's YAML file"
         return Document(str(path), None, (Problem(text, file=str(path)),))
     return read(content, str(path))
 
@@ -189,8 +200,8 @@ class _Composer:
         place = _place(event)
         if isinstance(event, yaml.AliasEvent):
             return self._aliased(event.anchor, place)
-        if depth > DEPTH_MAX:
-            raise self._unreadable(f"nested deeper than {DEPTH_MAX} levels", place)
+        if depth > LEVELS_MAX:
+            raise self._unreadable(f"nested deeper than {LEVELS_MAX} levels", place)
         if event.tag is not None:
             self._add(f"tags such as {event.tag!r} mean nothing here; expected a plain value", place)
         if event.anchor is not None:
@@ -202,6 +213,11 @@ class _Composer:
             node = self._sequence(place, depth)
         else:
             node = self._mapping(place, depth)
+        for below in node.below():
+            node.values_count += below.values_count
+            node.levels = max(node.levels, below.levels + 1)
+        if node.levels > LEVELS_MAX:
+            raise self._unreadable(f"nested deeper than {LEVELS_MAX} levels once its aliases are written out", place)
         if node.values_count > VALUES_MAX:
             raise self._unreadable(f"more than {VALUES_MAX} values once its aliases are written out", place)
         if event.anchor is not None:
@@ -212,7 +228,7 @@ class _Composer:
         items: list[Node] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._node(event, depth + 1))
-        return Node(place, items, values_count=1 + sum(item.values_count for item in items))
+        return Node(place, items)
 
     def _mapping(self, place: Place, depth: int) -> Node:
         values: dict[str, Node] = {}
@@ -221,8 +237,10 @@ class _Composer:
             key_place = _place(event)
             is_text = isinstance(event, yaml.ScalarEvent)
             if not is_text:
-                self._add("expected a key that is plain text; braces and brackets in text need quotes", key_place)
+                noted = len(self.problems)
                 self._node(event, depth + 1)
+                del self.problems[noted:]  # of a key that cannot be, one thing is said
+                self._add("expected a key that is plain text; braces and brackets in text need quotes", key_place)
             key = event.value if is_text else ""
             value = self._node(next(self._events), depth + 1)
             if not is_text:
@@ -231,7 +249,7 @@ class _Composer:
                 self._add(f"{key!r} stands here a second time; the first is on line {keys[key].line}", key_place)
                 continue
             values[key], keys[key] = value, key_place
-        return Node(place, values, keys, 1 + sum(value.values_count for value in values.values()))
+        return Node(place, values, keys)
 
     def _aliased(self, anchor: str | None, place: Place) -> Node:
         if anchor not in self._anchors:

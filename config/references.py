@@ -5,6 +5,7 @@ from __future__ import annotations
 from config.findings import Findings
 from config.meters import build_meter
 from config.sections import PlantSettings
+from config.wording import shown
 from core.errors import Misconfigured, Rejected
 from core.money import Currency, Money
 from core.quantity import Unit, parse_unit
@@ -78,5 +79,10 @@ def check_prices(findings: Findings, settings: PlantSettings) -> tuple[dict[str,
             series[name] = load_price_csv(findings.document.folder / price.csv, settings.plant.timezone)
         except Misconfigured as wrong:
             for problem in wrong.problems:
-                findings.add(str(problem), ("prices", name, "csv"))
+                if problem.line:
+                    findings.add_elsewhere(problem)
+                else:
+                    findings.add(f"{shown(str(price.csv))} {problem.message}", ("prices", name, "csv"))
+        except ValueError as error:  # a path that no file can have
+            findings.add(f"{shown(str(price.csv))}: {error}", ("prices", name, "csv"))
     return series, units

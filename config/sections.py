@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from config.findings import Findings
 from config.meters import TagSettings
 from config.reader import Steps
-from config.wording import nearest, shown
+from config.wording import meant, nearest, shown
 from connectors.catalog import KINDS, Kind
 from core.money import SEK
 from core.sample import TagId, tag_id
@@ -127,14 +127,13 @@ SECTIONS = (*SINGLE, *NAMED, "machines")
 
 def check_sections(findings: Findings) -> PlantSettings:
     """Everything that is valid by itself; what is not is in the findings."""
-    for key in findings.keys(()):
+    present = findings.keys(())
+    for key in present:
         if key not in SECTIONS:
             findings.add(f"unknown key{nearest(key, SECTIONS)}", (key,), at_key=True)
-    if "plant" not in findings.document.entries(()):
+    plant = findings.settings(PlantSection, ("plant",)) if "plant" in present else None
+    if "plant" not in present and not meant("plant", present):
         findings.add("is missing; expected plant: {name: …, timezone: Europe/Stockholm, currency: SEK}", ("plant",))
-        plant = None
-    else:
-        plant = findings.settings(PlantSection, ("plant",))
     tags, meters = _tags(findings)
     return PlantSettings(
         plant=plant or PlantSection(name="?"),

@@ -10,6 +10,9 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 SHOWN_CHARACTERS_MAX = 60
+ALIKE = 0.75
+"""How much of two words must agree before one is offered for the other."""
+
 _SECRETS = ("password", "secret", "token", "organisation")
 
 _KINDS = {
@@ -27,12 +30,16 @@ _KINDS = {
 }
 
 
+def meant(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like this one; nothing when none is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=ALIKE)), "")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or what there is to choose from when nothing is near."""
     names = list(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
+    if near := meant(word, names):
+        return f"; did you mean {near!r}?"
     if not names:
         return ""
     shown = ", ".join(sorted(names)[:12])
@@ -55,8 +62,11 @@ def shown(value: Any) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}…")
 
 
-def explain(error: ErrorDetails, known: Iterable[str] = ()) -> str:
-    """One finding of pydantic in our words. `known`: the keys that could stand where an unknown one does."""
+def explain(error: ErrorDetails, known: Iterable[str] = (), examples: Iterable[Any] = ()) -> str:
+    """One finding of pydantic in our words.
+
+    `known`: the keys that could stand where an unknown one does; `examples`: values that would be right.
+    """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "missing":
         return "is missing"
@@ -64,13 +74,19 @@ def explain(error: ErrorDetails, known: Iterable[str] = ()) -> str:
         return f"unknown key{nearest(str(error['loc'][-1]), known)}"
     if kind in ("value_error", "assertion_error"):
         return str(context.get("error", error["msg"]))
-    expected = _expected(kind, context) or f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+    example = next(iter(examples), None) if kind == "string_pattern_mismatch" else None
+    expected = (
+        f"expected text such as {example!r}"
+        if example
+        else _expected(kind, context) or f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+    )
     if any(secret in str(step) for step in error["loc"] for secret in _SECRETS):
         return expected
     got = error["input"]
     hint = ""
     if kind in ("literal_error", "enum") and isinstance(got, str):
-        hint = nearest(got, _choices(context)) if difflib.get_close_matches(got, _choices(context), n=1) else ""
+        near = meant(got, _choices(context))
+        hint = f"; did you mean {near!r}?" if near else ""
     if kind == "string_type" and isinstance(got, bool | int | Decimal):
         hint = "; put it in quotes"
     return f"{expected}, got {shown(got)}{hint}"
