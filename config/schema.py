@@ -82,10 +82,9 @@ def _machine(machine: Schema, kind: Kind, connection: Schema) -> Schema:
 
 def _by_name(pattern: str, entry: Schema) -> Schema:
     return {
-        "anyOf": [
-            {"type": "object", "propertyNames": {"pattern": f"^{pattern}$"}, "additionalProperties": entry},
-            {"type": "null"},
-        ]
+        "type": ["object", "null"],
+        "propertyNames": {"pattern": f"^{pattern}$"},
+        "additionalProperties": entry,
     }
 
 
