@@ -7,7 +7,6 @@ from ledgers import account, open_book, payment
 
 from ledger.database import transaction
 
-
 FORGED = """
     INSERT INTO transfer
     SELECT book_id, 9, 0, zeroblob(16), debit, credit, 1, 0, '', '', '' FROM transfer LIMIT 1
