@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 from asyncua import ua
@@ -118,8 +119,8 @@ def _items(node: Node) -> Iterator[ua.AddNodesItem]:
                 yield _property(node.id, "EngineeringUnits", _engineering_unit(node.unit))
         case MethodNode():
             yield _method(node)
-            yield _property(node.id, "InputArguments", [_argument(argument) for argument in node.inputs])
-            yield _property(node.id, "OutputArguments", [_argument(argument) for argument in node.outputs])
+            yield _property(node.id, "InputArguments", _arguments(node.inputs))
+            yield _property(node.id, "OutputArguments", _arguments(node.outputs))
 
 
 def _item(id: str, parent: str, name: str, link: Link, node_class: ua.NodeClass, namespace: int) -> ua.AddNodesItem:
@@ -199,6 +200,12 @@ def _method(node: MethodNode) -> ua.AddNodesItem:
     attributes.UserExecutable = True
     item.NodeAttributes = attributes
     return item
+
+
+@cache
+def _arguments(arguments: tuple[Argument, ...]) -> list[ua.Argument]:
+    """Shared by every account: they never change, and there are six lists of them for each."""
+    return [_argument(argument) for argument in arguments]
 
 
 def _argument(argument: Argument) -> ua.Argument:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
@@ -51,23 +52,15 @@ class BankServer:
         _quieten()
         if not self._settings.on_loopback:
             _log.warning("passwords and values cross the network unencrypted", endpoint=self._settings.endpoint)
+        with self._endpoint_errors():  # before seconds of building
+            await self._server.try_endpoint(self._settings.host, self._settings.port)
         await self._prepare()
         await add_nodes(
             self._server, nodes(self._plant, [status.account for status in accounts]), self._methods.callbacks()
         )
         await self.publisher.begin(accounts, ledger)
-        try:
+        with self._endpoint_errors():
             await self._server.start()
-        except OSError as error:
-            raise Misconfigured(
-                [
-                    Problem(
-                        f"cannot listen on {self._settings.endpoint}: {error.strerror or error}; "
-                        "is another server running there? Stop it, or choose another host or port",
-                        path="opcua.endpoint",
-                    )
-                ]
-            ) from error
         self._started = True
         _log.info("opc ua server listening", endpoint=self.endpoint, accounts=len(accounts))
 
@@ -76,6 +69,16 @@ class BankServer:
         if self._started:
             self._started = False
             await self._server.stop()
+
+    @contextmanager
+    def _endpoint_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            advice = "is another server running there? Stop it, or choose another host or port"
+            message = f"cannot listen on {self._settings.endpoint}: {reason}; {advice}"
+            raise Misconfigured([Problem(message, path="opcua.endpoint")]) from error
 
     async def _prepare(self) -> None:
         server = self._server

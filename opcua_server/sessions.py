@@ -1,8 +1,8 @@
 """What stock asyncua leaves open in sessions, closed by subclassing: the one seam, checked against asyncua 2.1.0.
 
-Closed here: guessable session tokens that no request had to show, callers unknown to methods, calls by anyone on
-any object, subscriptions open to every session, Republish that answers Good for what is gone, registration of
-servers by strangers, and passwords checked on the event loop.
+Closed here: guessable session tokens that no request had to show, sessions that are never let go, callers unknown to
+methods, calls by anyone on any object, subscriptions open to every session, Republish that answers Good for what is
+gone, registration of servers by strangers, and passwords checked on the event loop.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def _encoding(service: str) -> ua.NodeId:
     return standard_node_id(getattr(ObjectIds, f"{service}Request_Encoding_DefaultBinary"))
 
 
+_CREATE = _encoding("CreateSession")
 _ACTIVATE = _encoding("ActivateSession")
 _REFUSED = frozenset({_encoding("RegisterServer"), _encoding("RegisterServer2")})
 _WITHOUT_SESSION = frozenset(
@@ -285,6 +286,8 @@ class BankInternalServer(InternalServer):
             self.time_task.cancel()
             await asyncio.gather(self.time_task, return_exceptions=True)
             self.time_task = None
+        for session in list(self._external_sessions.values()):  # else their subscriptions go on publishing
+            await session.close_session(True)
         await super().stop()
 
 
@@ -299,6 +302,8 @@ class BankProcessor(UaProcessor):
         session = self.session if typeid not in _WITHOUT_SESSION else None
         if isinstance(session, BankSession) and not session.has_token(requesthdr.AuthenticationToken):
             raise ServiceError(StatusCodes.BadSessionIdInvalid)
+        if typeid == _CREATE and self.session is not None and not self.session.is_activated():
+            await self.session.close_session(True)  # stock forgets it, but keeps it for ever
         if typeid == _ACTIVATE:
             _LOGIN.set(await self._login(requesthdr, body.copy()))
         return await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]
@@ -352,6 +357,12 @@ class BankUaServer(Server):
 
     def __init__(self, passwords: Passwords) -> None:
         super().__init__(iserver=BankInternalServer(passwords))
+
+    async def try_endpoint(self, host: str, port: int) -> None:
+        """Bind and let go again; raises OSError when it cannot be had."""
+        bound = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port, start_serving=False)
+        bound.close()
+        await bound.wait_closed()
 
     async def start(self) -> None:
         """Open the endpoint; raises OSError when it cannot be had, and then leaves nothing running."""

@@ -73,6 +73,11 @@ async def test_without_anonymous_only_users_come_in_and_the_network_is_warned_of
         client.set_user("cia")
         client.set_password("cia-secret")
         async with client:
-            assert await client.get_node("ns=2;s=Accounts.agv-7.Balance").read_value() == 250.5
+            balance = client.get_node("ns=2;s=Accounts.agv-7.Balance")
+            assert await balance.read_value() == 250.5
+            subscription = await client.create_subscription(20, None)
+            await subscription.subscribe_data_change(balance)
+            await bank.server.stop()
+            assert not bank.server._server.iserver.subscription_service.subscriptions
     finally:
         await bank.server.stop()

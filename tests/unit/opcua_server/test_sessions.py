@@ -108,6 +108,16 @@ async def test_its_own_user_takes_a_session_to_a_new_channel(bank: Bank) -> None
         assert isinstance(await same.get_node(BALANCE).read_value(), float)
 
 
+async def test_a_stranger_fills_the_server_with_no_sessions(bank: Bank) -> None:
+    sessions = bank.server._server.iserver._external_sessions
+    before = len(sessions)
+    async with channel(bank) as stranger:
+        for _ in range(5):
+            await stranger.create_session()
+        assert len(sessions) == before + 1
+    await until(lambda: len(sessions) == before)
+
+
 # Users
 
 
