@@ -1,0 +1,1 @@
+"""What Myntverk is measured by: `python -m benchmarks [GROUP] [--json]`; docs/reference/performance.md explains."""
