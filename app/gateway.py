@@ -87,7 +87,7 @@ class Gateway:
             overview = await asyncio.to_thread(parts.reader.overview)
             self._links_before = {(link.debit, link.credit): link for link in overview.links}
             self._started = parts.clock.now()
-            await parts.server.start(overview.statuses)
+            await parts.server.start(overview.statuses, parts.pipeline.ledger_status(overview.head))
             parts.jobs.start()
             try:
                 await self._run_until(stop, ready)

@@ -17,6 +17,9 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 CHATTY_LIBRARIES = ("asyncua", "pymodbus", "apscheduler", "alembic", "sqlalchemy", "asyncio")
 """They speak up from WARNING on: their info is our heartbeat."""
 
+SPOKEN_FOR = "asyncua.client"
+"""Says a dozen lines when a server goes away, and more at every attempt; the poller says it in one."""
+
 MASK = "***"
 _SECRET_WORDS = {"password", "passwd", "secret", "token"}
 _URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s/]+@")
@@ -60,6 +63,7 @@ def configure_logging(json: bool, level: str, file: Path | None = None) -> None:
     _replace_handler(handler, threshold)
     for library in CHATTY_LIBRARIES:
         logging.getLogger(library).setLevel(max(threshold, logging.WARNING))
+    logging.getLogger(SPOKEN_FOR).setLevel(logging.CRITICAL)
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -16,8 +16,8 @@ import structlog
 from connectors.poller import Poller
 from core.errors import InvariantBroken, Unavailable
 from core.sample import Sample
-from ledger.batch import Committed
 from ledger.feed import ChangeFeed
+from ledger.store import BookHead
 from ledger.writer import Writer
 from opcua_server.publisher import LedgerStatus
 from opcua_server.server import BankServer
@@ -85,10 +85,10 @@ class Pipeline:
         while True:
             committed, statuses = await self._feed.changes()
             await self._server.publisher.publish_accounts(statuses)
-            await self._server.publisher.publish_ledger(self._ledger_status(committed))
+            await self._server.publisher.publish_ledger(self.ledger_status(committed.head))
 
-    def _ledger_status(self, committed: Committed) -> LedgerStatus:
-        head = committed.head
+    def ledger_status(self, head: BookHead) -> LedgerStatus:
+        """The book as a whole, as its nodes show it."""
         return LedgerStatus(self._book, head.seq, head.transfers, self.stats.refused, head.hash)
 
     async def _next_samples(self) -> list[Sample]:

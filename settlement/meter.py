@@ -95,9 +95,9 @@ class Counter:
     """A cumulative register: only its differences are billed.
 
     `max_rate` is the largest change per second in the tag's unit that the machine can make, `step` the
-    register's resolution, `modulus` where it starts over. `confirm_reads` consistent readings over at least
-    `confirm_microseconds` turn a doubt into a reset (a new segment) or a jump (not billed): a machine that
-    starts up may show zeros for a moment.
+    register's resolution, `modulus` where it starts over. `confirm_reads` readings over at least
+    `confirm_microseconds` that count up from each other turn a doubt into a reset (a new segment) or a jump
+    (not billed).
     """
 
     tag: TagId
@@ -145,13 +145,13 @@ class Counter:
         suspects: tuple[tuple[Decimal, Instant], ...] = ((value, at),)
         if self._continues(state.suspects, value, at):  # the first one and the newest ones tell enough
             suspects = (*state.suspects[:1], *state.suspects[1:][-self.confirm_reads :], *suspects)
-        if len(suspects) == 1:
+        if not state.suspects:
             text = (
                 f"read {value:f} {self.tag_unit} after {last:f}: not plausible, nothing is billed "
                 f"until {self.confirm_reads} readings agree"
             )
             findings.append(self._finding(Condition.SUSPECT, at, text))
-        if len(suspects) < self.confirm_reads or at - suspects[0][1] < self.confirm_microseconds:
+        if not self._confirmed(suspects):
             return replace(state, suspects=suspects), findings
         first = suspects[0][0]
         since = _EXACT.subtract(value, first)
@@ -170,6 +170,11 @@ class Counter:
             suspects=(),
         )
         return new, findings
+
+    def _confirmed(self, suspects: tuple[tuple[Decimal, Instant], ...]) -> bool:
+        """Only a register that moves is believed: one that shows zeros may yet come back to where it was."""
+        (first, since), (newest, until) = suspects[0], suspects[-1]
+        return len(suspects) >= self.confirm_reads and until - since >= self.confirm_microseconds and newest > first
 
     def _advance(self, state: MeterState, value: Decimal, at: Instant, change: Decimal) -> MeterState:
         return replace(state, total=_EXACT.add(state.total, change), last=value, time=at, suspects=())
