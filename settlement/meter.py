@@ -145,7 +145,7 @@ class Counter:
         suspects: tuple[tuple[Decimal, Instant], ...] = ((value, at),)
         if self._continues(state.suspects, value, at):  # the first one and the newest ones tell enough
             suspects = (*state.suspects[:1], *state.suspects[1:][-self.confirm_reads :], *suspects)
-        if len(suspects) == 1:
+        if not state.suspects:
             text = (
                 f"read {value:f} {self.tag_unit} after {last:f}: not plausible, nothing is billed "
                 f"until {self.confirm_reads} readings agree"

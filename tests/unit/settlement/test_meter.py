@@ -46,7 +46,7 @@ def every_second(values: Iterable[Value], start: float = 0) -> list[Sample]:
         ([100, None, None, 112], 12, ["first"]),
         ([100, 103, 0, 106], 6, ["first", "suspect", "glitch"]),
         ([100, 103, 9000, 106], 6, ["first", "suspect", "glitch"]),
-        ([100, 103, 9000, 20, 60000, 106], 6, ["first", "suspect", "suspect", "suspect", "glitch"]),
+        ([100, 103, 9000, 20, 60000, 106], 6, ["first", "suspect", "glitch"]),
         ([100, 103, 0, 0, 0, 0, 0, 0, 3, 6], 3 + 6, ["first", "suspect", "reset"]),
         ([100, 103, 0, 1, 2, 3, 4, 5], 3 + 5, ["first", "suspect", "reset"]),
         ([100, 103, 9000, 9001, 9002, 9003, 9004, 9006], 3 + 6, ["first", "suspect", "jump"]),
