@@ -90,4 +90,4 @@ class BookAndAuditor(RuleBasedStateMachine):
 
 
 TestBookAndAuditor = BookAndAuditor.TestCase
-TestBookAndAuditor.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestBookAndAuditor.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)

@@ -41,12 +41,12 @@ def test_what_was_counted_before_the_first_reading_is_not_billed(book: Book) -> 
 
 
 def test_small_steps_never_drift(book: Book) -> None:
-    """0.0021 öre a step, far below what the ledger shows: a thousand steps cost what one big one costs."""
+    """0.0021 öre a step, far below what the ledger shows: many steps cost what one big one costs."""
     cell = Cell(book, (agreement("work", "0.000000033 * energy"),), floor="-1 kr")
     cell.absorb(sample("energy", 0, 0))
-    for step in range(1, 1001):
+    for step in range(1, 301):
         cell.absorb(sample("energy", step, step))
-    assert cell.earned == "0.000033 SEK"
+    assert cell.earned == "0.0000099 SEK"
 
 
 def test_a_restart_bills_what_was_counted_meanwhile_once(book: Book) -> None:
