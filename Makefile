@@ -35,7 +35,7 @@ demo: setup ## Run a small factory whose machines pay each other; Ctrl-C ends it
 test: setup-dev ## Run every test
 	@exec $(PY) -m pytest $(or $(ARGS),tests)
 
-check: setup-dev ## Format, lint, types, import contracts, quick tests: about a minute
+check: setup-dev ## Format, lint, types, import contracts, quick tests: a couple of minutes
 	@$(VENV)/bin/ruff format --check $(SOURCES)
 	@$(VENV)/bin/ruff check $(SOURCES)
 	@$(VENV)/bin/mypy
