@@ -18,7 +18,7 @@ from app import ledger_commands, wiring
 from app.observability import configure_logging
 from app.options import DEMO_FILE, AsJson, DataOption, PlantFile, PlantOption
 from config.plant import load_plant
-from core.errors import Misconfigured, MyntverkError, Rejected
+from core.errors import Misconfigured, MyntverkError, Problem, Rejected
 from core.quantity import parse_duration
 from opcua_server.security import write_password_file
 
@@ -86,11 +86,15 @@ def demo(
 ) -> None:
     """Run a small factory: two PLCs as processes of their own, and Myntverk beside them."""
     seconds = _duration(for_)
-    data.mkdir(parents=True, exist_ok=True)
     on_screen = not as_json and sys.stdout.isatty()
     log = data / "myntverk.log" if on_screen else None
-    configure_logging(json=False, level="warning" if as_json else "info", file=log)
-    demo_plant.prepare(data)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        configure_logging(json=False, level="warning" if as_json else "info", file=log)
+        demo_plant.prepare(data)
+    except OSError as error:
+        text = f"cannot write in {data}: {error.strerror}; make it writable, or choose another folder with --data"
+        raise Misconfigured([Problem(text)]) from None
     plant = load_plant(file)
 
     async def act() -> dict[str, Any]:
@@ -145,6 +149,7 @@ def health(
     """Exit code 0 when the OPC UA server answers and shows its ledger."""
     from opcua_server.health import ask_sequence
 
+    configure_logging(json=False, level="warning")
     sequence = asyncio.run(ask_sequence(endpoint, HEALTH_TIMEOUT_SECONDS))
     print(f"{endpoint}: good, the ledger stands at batch {sequence}")
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from core.errors import InvariantBroken, Unavailable
+from core.errors import InvariantBroken, Misconfigured, Problem, Unavailable
 
 metadata = MetaData(
     naming_convention={
@@ -141,11 +141,18 @@ class DatabaseLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Raises Unavailable naming the file when another process holds it; the kernel frees it if that one dies."""
+        """Raises Unavailable naming the file when another process holds it; the kernel frees it if that one dies.
+
+        Misconfigured when there can be no file.
+        """
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a+")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a+")
+        except OSError as error:
+            text = f"cannot write in {self._path.parent}: {error.strerror}; make it writable, or choose another folder"
+            raise Misconfigured([Problem(text, path="ledger.url")]) from None
         try:
             _lock(file)
         except OSError:
