@@ -33,14 +33,14 @@ demo: setup ## Run a small factory whose machines pay each other; Ctrl-C ends it
 	@exec $(VENV)/bin/myntverk demo $(ARGS)
 
 test: setup-dev ## Run every test
-	@exec $(PY) -m pytest $(or $(ARGS),tests)
+	@exec $(PY) -m pytest $(or $(ARGS),-n auto tests)
 
 check: setup-dev ## Format, lint, types, import contracts, quick tests: a couple of minutes
 	@$(VENV)/bin/ruff format --check $(SOURCES)
 	@$(VENV)/bin/ruff check $(SOURCES)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
-	@exec $(PY) -m pytest $(QUICK_TESTS)
+	@exec $(PY) -m pytest -n auto $(QUICK_TESTS)
 
 bench: setup ## Measure, such as ARGS="pipeline --json"
 	@exec $(PY) -m benchmarks $(ARGS)

@@ -94,7 +94,7 @@ async def _show(gateway: Gateway, screen: Screen, stop: asyncio.Event) -> None:
             snapshot = await asyncio.to_thread(gateway.snapshot)
             live.update(screen.draw(gateway, snapshot, gateway.monotonic()), refresh=True)
             await _wait(stop, 1 / FRAMES_PER_SECOND)
-    console.print(screen.draw(gateway, await asyncio.to_thread(gateway.snapshot), gateway.monotonic()))
+    console.print(live.renderable)  # what was seen last stays on the terminal
 
 
 async def _print_lines(gateway: Gateway, stop: asyncio.Event) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from config.schema import plant_schema
 
 from app import demo as demo_plant
 from app import ledger_commands, wiring
 from app.observability import configure_logging
 from app.options import DEMO_FILE, AsJson, DataOption, PlantFile, PlantOption
 from config.plant import load_plant
+from config.schema import plant_schema
 from core.errors import Misconfigured, MyntverkError, Problem, Rejected
 from core.quantity import parse_duration
 from opcua_server.security import write_password_file

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Table
-
 from core.clock import Instant
 from core.errors import InvariantBroken
 from core.ids import TransferId
@@ -21,7 +19,7 @@ from core.money import Money
 from ledger import journal, store
 from ledger.account import Account, AccountId, Party
 from ledger.balance import AccountStatus
-from ledger.database import insert_rows
+from ledger.database import Connection, Table, insert_rows
 from ledger.posting import Standing, decide
 from ledger.store import BookHead
 from ledger.transfer import Outcome, Posted, Transfer, TransferRequest

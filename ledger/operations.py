@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine
-
 from core.errors import Rejected
 from core.ids import TransferId
 from ledger import store
 from ledger.account import Account, AccountId, Party
 from ledger.balance import AccountStatus
 from ledger.batch import Batch
-from ledger.database import reading
+from ledger.database import Connection, Engine, reading
 from ledger.store import BookHead, LinkTotal
 from ledger.transfer import Transfer
 from ledger.verification import Verification, verify

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row
-
 from core.money import Money, currency
 from ledger import journal, store
+from ledger.database import Connection, Row
 from ledger.posting import Standing
 from ledger.store import BookHead
 

@@ -10,13 +10,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
-
 from core.clock import Clock
 from core.errors import InvariantBroken, MyntverkError, Rejected, Unavailable
 from ledger import store
 from ledger.batch import Batch, Committed
-from ledger.database import transaction
+from ledger.database import Connection, Engine, transaction
 from ledger.transfer import Outcome, TransferRequest
 
 Result = TypeVar("Result")
