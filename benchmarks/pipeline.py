@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -97,25 +98,23 @@ def _rates(run: Run, counters: int) -> tuple[float, float, Rows]:
 async def _sample_to_durable(run: Run, rows: Rows) -> list[Figure]:
     """Deliveries at their pace, and half-way between two of them a commit of the bare driver."""
     machines = run.sized(MACHINES, least=SAMPLES_PER_DELIVERY)
-    latencies, commits = [], []
+    latencies: list[float] = []
+    commits: list[float] = []
     with _settling(run, "paced", machines, 1) as settling:
+        deliveries = (
+            settling.floor.step(first, first + SAMPLES_PER_DELIVERY)
+            for first in itertools.cycle(range(0, machines, SAMPLES_PER_DELIVERY))
+        )
         raw = RawTable(run.folder / "paced-raw.db", settling.path)
-        spare = iter(rows)
         due = time.perf_counter()
         ending = due + 2 * ROUNDS * run.seconds
-        first = 0
-        while due < ending:
-            samples = settling.floor.step(first, first + SAMPLES_PER_DELIVERY)
-            first = (first + SAMPLES_PER_DELIVERY) % machines
-            handed_over = await _wait_until(due)
-            await settling.writer.run(settling.engine.absorb(samples))
-            latencies.append(time.perf_counter() - handed_over)
-            due += DELIVERY_SECONDS
-            row = next(spare, None)
-            if row is not None and time.perf_counter() < due - DELIVERY_SECONDS / 2:
-                await _wait_until(due - DELIVERY_SECONDS / 2)
-                commits.append(raw.insert([row], 1))
-                due = max(due, time.perf_counter())  # a stall of the baseline's is not charged to the next delivery
+        for row in rows:
+            due = await _settle_what_is_due(settling, deliveries, due, latencies)
+            await _wait_until(due - DELIVERY_SECONDS / 2)
+            commits.append(raw.insert([row], 1))
+            due += min(commits[-1], max(time.perf_counter() - due, 0))  # the baseline's stalls delay no delivery
+            if due > ending:
+                break
         raw.close()
     say(f"pipeline: {len(latencies)} deliveries, {len(commits)} commits of the bare driver")
     return [
@@ -128,6 +127,21 @@ async def _sample_to_durable(run: Run, rows: Rows) -> list[Figure]:
         )
         for percent in (50, 99)
     ]
+
+
+async def _settle_what_is_due(
+    settling: _Settling, deliveries: Iterator[list[Sample]], due: float, latencies: list[float]
+) -> float:
+    """Wait for a delivery; what came meanwhile is settled with it, as the pipeline does. When the next one is due."""
+    handed_over = [await _wait_until(due)]
+    samples = next(deliveries)
+    while (due := due + DELIVERY_SECONDS) <= time.perf_counter():
+        handed_over.append(due)
+        samples += next(deliveries)
+    await settling.writer.run(settling.engine.absorb(samples))
+    durable = time.perf_counter()
+    latencies += [durable - each for each in handed_over]
+    return due
 
 
 async def _wait_until(due: float) -> float:

@@ -21,7 +21,7 @@ from benchmarks.run import Run, percentile, say
 from examples.plant.plc_process import PlcProcess
 
 ROOT = Path(__file__).parents[1]
-SIGNALS = 60
+SIGNALS = 40
 POLLING_MS = 100
 PUBLISHING_MS = 50
 START_SECONDS_MAX = 30.0
