@@ -73,21 +73,16 @@ def test_every_count_is_paid_once_however_often_myntverk_is_killed(factory: Fact
     factory.work(False)
     after = factory.counters()
     due = owed(before, after)
-    eventually(lambda: paid_units(factory) == due or None, SETTLED_S_MAX, f"{due} paid; paid is {factory.paid()}")
+    eventually(lambda: factory.paid_units() == due or None, SETTLED_S_MAX, f"{due} paid; paid is {factory.paid()}")
     assert running.end() == 0
 
-    assert paid_units(factory) == due
+    assert factory.paid_units() == due
     assert all(due[agreement] > 0 for agreement in PRICES), "the line worked too little to prove anything"
     assert after["parts"] < BEFORE["parts"]
     assert len(set(paid_when_killed)) > ROUNDS // 3, "it was hardly ever killed between two payments"
     hours = Decimal(time.monotonic() - began) / 3600
     assert 0 < factory.paid()["wear"].units <= 2 * 950 * hours * 10**8
     assert_the_book_is_sound(factory)
-
-
-def paid_units(factory: Factory) -> dict[str, int]:
-    paid = factory.paid()
-    return {agreement: paid[agreement].units if agreement in paid else 0 for agreement in PRICES}
 
 
 def assert_the_book_is_sound(factory: Factory) -> None:

@@ -234,6 +234,11 @@ class Factory:
                 paid[agreement] = Paid(units, transfers)
             return paid
 
+    def paid_units(self) -> dict[str, int]:
+        """What every agreement with a flat price has paid, in ledger units."""
+        paid = self.paid()
+        return {agreement: paid[agreement].units if agreement in paid else 0 for agreement in PRICES}
+
     @contextmanager
     def rows(self, query: str, *parameters: object, data: Path | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """Rows of the ledger's database, read without any of our own code."""

@@ -37,10 +37,6 @@ class Plant:
     factory: Factory
     running: Running
 
-    def paid(self) -> dict[str, int]:
-        paid = self.factory.paid()
-        return {agreement: paid[agreement].units if agreement in paid else 0 for agreement in PRICES}
-
     def stand_still(self) -> dict[str, int]:
         """Stop the line; its counters."""
         self.factory.work(False)
@@ -49,7 +45,7 @@ class Plant:
     def settle(self, counters: dict[str, int]) -> dict[str, int]:
         """Wait until Myntverk has read these counters, and with that paid for them; what was paid until then."""
         eventually(lambda: self._has_read(counters), PAID_S_MAX, f"{counters} read; read is {self.factory.meters()}")
-        return self.paid()
+        return self.factory.paid_units()
 
     def _has_read(self, counters: dict[str, int]) -> bool:
         last = {meter.partition(".")[2]: Decimal(last) for meter, (last, _, _) in self.factory.meters().items()}
@@ -121,7 +117,7 @@ async def test_garbage_on_the_wire_is_never_billed_and_loses_nothing(plant: Plan
     assert plant.factory.plcs[kind].ask("garbage on") == "ok"
     await asyncio.sleep(3)
     assert_the_others_are_paid(plant, kind)
-    paid_during = plant.paid()
+    paid_during = plant.factory.paid_units()
     due_during = owed(before, plant.factory.counters())
     assert all(paid <= due_during[name] for name, paid in difference(paid_before, paid_during).items())
     assert plant.factory.plcs[kind].ask("garbage off") == "ok"
@@ -223,8 +219,12 @@ async def assert_shown_as_good(shown: Screen, kind: str) -> None:
 
 def assert_the_others_are_paid(plant: Plant, kind: str) -> None:
     agreement = BUSY_AGREEMENT[other(kind)]
-    before = plant.paid()[agreement]
-    eventually(lambda: plant.paid()[agreement] > before, 8, f"{agreement} paid while the {kind} PLC is in trouble")
+    before = plant.factory.paid_units()[agreement]
+    eventually(
+        lambda: plant.factory.paid_units()[agreement] > before,
+        8,
+        f"{agreement} paid while the {kind} PLC is in trouble",
+    )
 
 
 def assert_told_once(plant: Plant, kind: str, since: int) -> None:
