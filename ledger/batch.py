@@ -7,9 +7,9 @@ of work that fails is undone by forgetting what it decided and disturbs no other
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from core.clock import Instant
@@ -20,7 +20,7 @@ from ledger import journal, store
 from ledger.account import Account, AccountId, Party
 from ledger.balance import AccountStatus
 from ledger.database import Connection, Table, insert_rows
-from ledger.posting import Standing, decide
+from ledger.posting import Standing, decide, is_plainly_fine
 from ledger.store import BookHead
 from ledger.transfer import Outcome, Posted, Transfer, TransferRequest
 
@@ -36,92 +36,97 @@ class Committed:
     statuses: tuple[AccountStatus, ...]
 
 
-@dataclass(slots=True)
-class _Decided:
-    """What the batch will write."""
-
-    standings: dict[AccountId, Standing | None] = field(default_factory=dict)
-    known: dict[TransferId, Transfer | None] = field(default_factory=dict)
-    posted: list[Transfer] = field(default_factory=list)
-    last_of: dict[AccountId, Transfer] = field(default_factory=dict)
-    opened: list[Standing] = field(default_factory=list)
-    changed: list[Standing] = field(default_factory=list)
-    events: list[tuple[int, str, str]] = field(default_factory=list)
-    rows: list[tuple[Table, list[tuple[Any, ...]]]] = field(default_factory=list)
-    writes: list[Callable[[Connection], None]] = field(default_factory=list)
-    adoptions: list[Callable[[], None]] = field(default_factory=list)
-
-    def copy(self) -> _Decided:
-        return _Decided(
-            dict(self.standings),
-            dict(self.known),
-            list(self.posted),
-            dict(self.last_of),
-            list(self.opened),
-            list(self.changed),
-            list(self.events),
-            list(self.rows),
-            list(self.writes),
-            list(self.adoptions),
-        )
-
-
 class Batch:
-    """The next batch of one book, inside an open transaction."""
+    """The next batch of one book, inside an open transaction.
 
-    def __init__(self, connection: Connection, head: BookHead, posted_time: Instant) -> None:
+    `standings` are accounts known from the batch before, if the book has not moved since.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        head: BookHead,
+        posted_time: Instant,
+        standings: dict[AccountId, Standing] | None = None,
+    ) -> None:
         self.connection = connection
         self.book = head.book
         self.seq = head.seq + 1
         self.posted_time = posted_time
+        self.standings: dict[AccountId, Standing] = {} if standings is None else standings
         self._head = head
-        self._decided = _Decided()
+        self._known: dict[TransferId, Transfer] = {}
+        self._posted: list[Transfer] = []
+        self._opened: list[Standing] = []
+        self._changed: list[tuple[Standing, Account]] = []
+        self._events: list[tuple[int, str, str]] = []
+        self._rows: list[tuple[Table, list[tuple[Any, ...]]]] = []
+        self._writes: list[Callable[[Connection], None]] = []
+        self._adoptions: list[Callable[[], None]] = []
 
     @contextmanager
     def piece_of_work(self) -> Iterator[None]:
-        """What is decided inside is forgotten again when it raises."""
-        before = self._decided.copy()
+        """What is decided inside is taken back when it raises."""
+        lists: tuple[list[Any], ...] = (self._events, self._rows, self._writes, self._adoptions)
+        lengths = [len(each) for each in lists]
+        posted, opened, changed = len(self._posted), len(self._opened), len(self._changed)
         try:
             yield
         except BaseException:
-            self._decided = before
+            self._take_back(posted, opened, changed)
+            for each, length in zip(lists, lengths, strict=True):
+                del each[length:]
             raise
 
     def post(self, requests: Sequence[TransferRequest]) -> list[Outcome]:
         """Decide each request in order, each on what the ones before it left."""
         self._fetch(requests)
-        decided = self._decided
+        standings, known, posted, seq, now = self.standings, self._known, self._posted, self.seq, self.posted_time
         outcomes: list[Outcome] = []
         for request in requests:
-            debit, credit = decided.standings[request.debit], decided.standings[request.credit]
-            objection = decide(request, debit, credit, decided.known[request.id])
-            if objection is not None:
-                outcomes.append(objection)
-                continue
+            debit, credit = standings.get(request.debit), standings.get(request.credit)
+            earlier = known.get(request.id)
+            if debit is None or credit is None or earlier is not None or not is_plainly_fine(request, debit, credit):
+                objection = decide(request, debit, credit, earlier)
+                if objection is not None:
+                    outcomes.append(objection)
+                    continue
             if debit is None or credit is None:
                 raise InvariantBroken(f"{request.id.hex()} was accepted without both of its accounts")
-            transfer = Transfer(request, self.seq, len(decided.posted), self.posted_time)
-            decided.standings[request.debit] = debit.pay(request.amount.units)
-            decided.standings[request.credit] = credit.receive(request.amount.units)
-            decided.known[request.id] = transfer
-            decided.posted.append(transfer)
-            decided.last_of[request.debit] = decided.last_of[request.credit] = transfer
+            transfer = Transfer(request, seq, len(posted), now)
+            debit.total_out += request.amount.units
+            credit.total_in += request.amount.units
+            known[request.id] = transfer
+            posted.append(transfer)
             outcomes.append(Posted(transfer))
         return outcomes
 
+    def _take_back(self, posted: int, opened: int, changed: int) -> None:
+        """Undo in reverse what was decided after these many."""
+        for transfer in reversed(self._posted[posted:]):
+            request = transfer.request
+            self.standings[request.debit].total_out -= request.amount.units
+            self.standings[request.credit].total_in -= request.amount.units
+            del self._known[request.id]
+        for standing, before in reversed(self._changed[changed:]):
+            standing.become(before)
+        for standing in self._opened[opened:]:
+            del self.standings[standing.account.id]
+        del self._posted[posted:], self._opened[opened:], self._changed[changed:]
+
     def open_account(self, account: Account) -> None:
         """Open an account, or change the name, kind or floor of one that is open; nothing when it is the same."""
-        standing = store.load_standings(self.connection, self.book, [account.id]).get(account.id)
+        self._load([account.id])
+        standing = self.standings.get(account.id)
         if standing is None:
-            number = store.last_account_number(self.connection, self.book) + len(self._decided.opened) + 1
-            standing = Standing(number, account, 0, 0)
-            self._decided.opened.append(standing)
-            self._decided.events.append((number, "opened", _content(account)))
+            number = store.last_account_number(self.connection, self.book) + len(self._opened) + 1
+            standing = self.standings[account.id] = Standing(number, account, 0, 0)
+            self._opened.append(standing)
+            self._events.append((number, "opened", _content(account)))
         elif standing.account != account:
-            standing = replace(standing, account=account)
-            self._decided.changed.append(standing)
-            self._decided.events.append((standing.number, "changed", _content(account)))
-        self._decided.standings[account.id] = standing
+            self._changed.append((standing, standing.account))
+            standing.become(account)
+            self._events.append((standing.number, "changed", _content(account)))
 
     def set_parties(self, parties: Sequence[Party]) -> None:
         """Write down who the parties are; a name may change, the id stays."""
@@ -129,36 +134,38 @@ class Batch:
 
     def append(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
         """Rows of another package, in the table's column order, written with the batch."""
-        self._decided.rows.append((table, rows))
+        self._rows.append((table, rows))
 
     def also(self, write: Callable[[Connection], None]) -> None:
         """A statement of another package, executed with the batch."""
-        self._decided.writes.append(write)
+        self._writes.append(write)
 
     def when_committed(self, adopt: Callable[[], None]) -> None:
         """Called once the batch is durable, on the writer's thread; never when it is not."""
-        self._decided.adoptions.append(adopt)
+        self._adoptions.append(adopt)
 
     def flush(self) -> Committed | None:
         """Write everything that was decided and seal it; None when there was nothing to seal."""
-        decided, connection = self._decided, self.connection
-        for table, rows in decided.rows:
+        connection = self.connection
+        for table, rows in self._rows:
             insert_rows(connection, table, rows)
-        for write in decided.writes:
+        for write in self._writes:
             write(connection)
-        if not decided.posted and not decided.events:
+        if not self._posted and not self._events:
             return None
-        self._write_accounts()
-        transfer_rows = [self._row(transfer) for transfer in decided.posted]
+        transfer_rows = [self._row(transfer) for transfer in self._posted]
         seal = journal.seal(
             self.book,
             self.seq,
             self.posted_time,
             self._head.hash,
-            [journal.event_form(*event) for event in decided.events],
+            [journal.event_form(*event) for event in self._events],
             [journal.transfer_form(*row[3:]) for row in transfer_rows],
         )
         insert_rows(connection, store.transfer_table, transfer_rows)
+        last = {account: transfer for transfer in self._posted for account in _sides(transfer)}
+        self._write_accounts(last)
+        store.append_links(connection, self.book, _links(transfer_rows))
         insert_rows(
             connection,
             store.seal_table,
@@ -167,29 +174,27 @@ class Batch:
         if not store.advance_book(connection, seal):
             raise InvariantBroken(f"book {self.book} moved past batch {self._head.seq} inside our own transaction")
         head = BookHead(self.book, seal.seq, seal.hash, self._head.transfers + seal.transfers)
-        return Committed(head, seal.transfers, self._statuses())
+        return Committed(head, seal.transfers, self._statuses(last))
 
     def adopt(self) -> None:
         """Tell everyone who asked that the batch is durable."""
-        for adoption in self._decided.adoptions:
+        for adoption in self._adoptions:
             adoption()
 
     def _fetch(self, requests: Sequence[TransferRequest]) -> None:
-        decided = self._decided
-        if len(decided.posted) + len(requests) > TRANSFERS_PER_BATCH_MAX:
+        if len(self._posted) + len(requests) > TRANSFERS_PER_BATCH_MAX:
             raise InvariantBroken(f"a batch of more than {TRANSFERS_PER_BATCH_MAX} transfers was asked for")
-        accounts = {account for request in requests for account in (request.debit, request.credit)}
-        missing = accounts - decided.standings.keys()
-        if missing:
-            found = store.load_standings(self.connection, self.book, missing)
-            decided.standings.update({account: found.get(account) for account in missing})
-        unseen = list({request.id for request in requests} - decided.known.keys())
-        if unseen:
-            earlier = store.find_transfers(self.connection, self.book, unseen)
-            decided.known.update({transfer_id: earlier.get(transfer_id) for transfer_id in unseen})
+        self._load({account for request in requests for account in (request.debit, request.credit)})
+        unseen = list({request.id for request in requests} - self._known.keys())
+        self._known.update(store.find_transfers(self.connection, self.book, unseen))
 
-    def _write_accounts(self) -> None:
-        decided, connection = self._decided, self.connection
+    def _load(self, accounts: Collection[AccountId]) -> None:
+        missing = [account for account in accounts if account not in self.standings]
+        if missing:
+            self.standings.update(store.load_standings(self.connection, self.book, missing))
+
+    def _write_accounts(self, last: Mapping[AccountId, Transfer]) -> None:
+        connection, standings = self.connection, self.standings
         insert_rows(
             connection,
             store.account_table,
@@ -205,17 +210,17 @@ class Batch:
                     standing.account.floor.units,
                     *(0, 0, 0, 0),
                 )
-                for standing in decided.opened
+                for standing in self._opened
             ],
         )
-        for standing in decided.changed:
+        for standing, _ in self._changed:
             store.update_account(connection, self.book, standing.number, standing.account)
         insert_rows(
             connection,
             store.account_event_table,
-            [(self.book, self.seq, position, *event) for position, event in enumerate(decided.events)],
+            [(self.book, self.seq, position, *event) for position, event in enumerate(self._events)],
         )
-        moved = [(self._standing(account), transfer) for account, transfer in decided.last_of.items()]
+        moved = [(standings[account], transfer) for account, transfer in last.items()]
         store.update_totals(
             connection,
             self.book,
@@ -226,12 +231,6 @@ class Batch:
             store.posting_table,
             [(self.book, s.number, self.seq, s.total_in, s.total_out) for s, _ in moved],
         )
-        links: dict[tuple[int, int], tuple[int, int]] = {}
-        for transfer in decided.posted:
-            link = (self._standing(transfer.request.debit).number, self._standing(transfer.request.credit).number)
-            count, amount = links.get(link, (0, 0))
-            links[link] = (count + 1, amount + transfer.request.amount.units)
-        store.append_links(connection, self.book, links)
 
     def _row(self, transfer: Transfer) -> tuple[Any, ...]:
         request = transfer.request
@@ -240,8 +239,8 @@ class Batch:
             transfer.seq,
             transfer.position,
             request.id,
-            self._standing(request.debit).number,
-            self._standing(request.credit).number,
+            self.standings[request.debit].number,
+            self.standings[request.credit].number,
             request.amount.units,
             request.effective_time,
             request.text,
@@ -249,29 +248,35 @@ class Batch:
             request.source,
         )
 
-    def _statuses(self) -> tuple[AccountStatus, ...]:
-        decided = self._decided
-        touched = {*decided.last_of, *(s.account.id for s in (*decided.opened, *decided.changed))}
+    def _statuses(self, last: Mapping[AccountId, Transfer]) -> tuple[AccountStatus, ...]:
+        touched = {*last, *(s.account.id for s in self._opened), *(s.account.id for s, _ in self._changed)}
         statuses = []
         for account_id in sorted(touched):
-            standing = self._standing(account_id)
-            of = standing.account.currency
+            standing = self.standings[account_id]
+            of = standing.currency
             statuses.append(
                 AccountStatus(
                     standing.account,
                     Money(standing.total_in, of),
                     Money(standing.total_out, of),
                     self.seq,
-                    decided.last_of.get(account_id),
+                    last.get(account_id),
                 )
             )
         return tuple(statuses)
 
-    def _standing(self, account: AccountId) -> Standing:
-        standing = self._decided.standings[account]
-        if standing is None:
-            raise InvariantBroken(f"{account} was moved without having been found")
-        return standing
+
+def _sides(transfer: Transfer) -> tuple[AccountId, AccountId]:
+    return transfer.request.debit, transfer.request.credit
+
+
+def _links(transfer_rows: Sequence[tuple[Any, ...]]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Transfers and amount of each (debit, credit)."""
+    links: dict[tuple[int, int], tuple[int, int]] = {}
+    for row in transfer_rows:
+        count, amount = links.get(row[4:6], (0, 0))
+        links[row[4:6]] = (count + 1, amount + row[6])
+    return links
 
 
 def _content(account: Account) -> str:

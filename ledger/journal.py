@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.clock import Instant
@@ -18,7 +18,7 @@ GENESIS = bytes(32)
 """What the first seal of a book continues."""
 
 _SEAL = struct.Struct(">8sqqqqq32s")
-_TRANSFER = struct.Struct(">c16sqqqq")
+_TRANSFER = struct.Struct(">16sqqqqHH")
 _EVENT = struct.Struct(">cq")
 _VERSION = b"mv-seal1"
 
@@ -46,9 +46,9 @@ def transfer_form(
     reference: str,
     source: str,
 ) -> bytes:
-    """A transfer row in canonical form: fixed fields big-endian, then each text with its length."""
-    fixed = _TRANSFER.pack(b"T", transfer_id, debit, credit, amount, effective_time)
-    return b"".join((fixed, _text(text), _text(reference), _text(source)))
+    """A transfer row in canonical form: fixed fields big-endian, the lengths of text and reference, the three texts."""
+    fixed = _TRANSFER.pack(transfer_id, debit, credit, amount, effective_time, len(text), len(reference))
+    return fixed + (text + reference + source).encode()
 
 
 def event_form(account: int, event: str, content: str) -> bytes:
@@ -61,16 +61,15 @@ def seal(
     seq: int,
     posted_time: Instant,
     previous: bytes,
-    events: Iterable[bytes],
-    transfers: Iterable[bytes],
+    events: Sequence[bytes],
+    transfers: Sequence[bytes],
 ) -> Seal:
     """Seal one batch: its account events first, then its transfers, each in the order of their positions."""
-    events, transfers = list(events), list(transfers)
     head = _SEAL.pack(_VERSION, book, seq, posted_time, len(events), len(transfers), previous)
+    forms = [*events, *transfers]
     digest = hashlib.sha256(head)
-    for form in (*events, *transfers):
-        digest.update(len(form).to_bytes(4, "big"))
-        digest.update(form)
+    digest.update(struct.pack(f">{len(forms)}I", *map(len, forms)))
+    digest.update(b"".join(forms))
     return Seal(book, seq, posted_time, len(transfers), len(events), previous, digest.digest())
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Money
 from ledger.account import Account
 from ledger.transfer import (
@@ -17,24 +15,45 @@ from ledger.transfer import (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Standing:
-    """An account and what has passed through it, in ledger units."""
+    """An account and what has passed through it, in ledger units. The one thing in a batch that changes in place."""
 
-    number: int
-    account: Account
-    total_in: int
-    total_out: int
+    __slots__ = ("account", "currency", "floor_units", "number", "total_in", "total_out")
+
+    def __init__(self, number: int, account: Account, total_in: int, total_out: int) -> None:
+        self.number = number
+        self.total_in = total_in
+        self.total_out = total_out
+        self.become(account)
+
+    def become(self, account: Account) -> None:
+        """The account as it is now; what passed through it stays."""
+        self.account = account
+        self.currency = account.currency
+        self.floor_units = account.floor.units
 
     @property
     def balance(self) -> int:
         return self.total_in - self.total_out
 
-    def pay(self, units: int) -> Standing:
-        return replace(self, total_out=self.total_out + units)
 
-    def receive(self, units: int) -> Standing:
-        return replace(self, total_in=self.total_in + units)
+def is_plainly_fine(request: TransferRequest, debit: Standing, credit: Standing) -> bool:
+    """Whether `decide` would answer None for a request whose id is new: the same rules at a tenth of the cost.
+
+    True is a promise; False says nothing yet.
+    """
+    units, currency = request.amount.units, request.amount.currency
+    return (
+        0 < units <= TRANSFER_UNITS_MAX
+        and debit is not credit
+        and debit.currency is currency
+        and credit.currency is currency
+        and debit.total_in - debit.total_out - units >= debit.floor_units
+        and debit.total_out + units <= UNITS_MAX
+        and credit.total_in + units <= UNITS_MAX
+        and len(request.text) <= TEXT_CHARACTERS_MAX
+        and len(request.reference) <= REFERENCE_CHARACTERS_MAX
+    )
 
 
 def decide(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    bindparam,
     func,
     select,
     tuple_,
@@ -126,6 +127,7 @@ transfer_table = Table(
     CheckConstraint("debit <> credit", name="two_accounts"),
     CheckConstraint("length(transfer_id) = 16", name="transfer_id_has_16_bytes"),
     sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 posting_table = Table(
@@ -138,6 +140,7 @@ posting_table = Table(
     _integer("total_out"),
     PrimaryKeyConstraint("book_id", "account_no", "seq"),
     sqlite_strict=True,
+    sqlite_with_rowid=False,
     comment="one row per account per batch: the account's totals after it",
 )
 
@@ -193,8 +196,11 @@ class LinkTotal:
     amount: Money
 
 
+_FIND_BOOK = select(book_table).where(book_table.c.name == bindparam("name"))
+
+
 def find_book(connection: Connection, name: str) -> BookHead | None:
-    row = connection.execute(select(book_table).where(book_table.c.name == name)).one_or_none()
+    row = connection.execute(_FIND_BOOK, {"name": name}).one_or_none()
     return BookHead(row.book_id, row.seq, row.head_hash, row.transfers) if row else None
 
 
@@ -205,14 +211,23 @@ def create_book(connection: Connection, name: str) -> BookHead:
     return head
 
 
+_ADVANCE_BOOK = (
+    book_table.update()
+    .where(and_(book_table.c.book_id == bindparam("book"), book_table.c.seq == bindparam("before")))
+    .values(seq=bindparam("after"), head_hash=bindparam("head"), transfers=book_table.c.transfers + bindparam("posted"))
+)
+
+
 def advance_book(connection: Connection, seal: Seal) -> bool:
     """Move the book on to its next batch; False when somebody else moved it first."""
-    result = connection.execute(
-        book_table.update()
-        .where(and_(book_table.c.book_id == seal.book, book_table.c.seq == seal.seq - 1))
-        .values(seq=seal.seq, head_hash=seal.hash, transfers=book_table.c.transfers + seal.transfers)
-    )
-    return result.rowcount == 1
+    values = {
+        "book": seal.book,
+        "before": seal.seq - 1,
+        "after": seal.seq,
+        "head": seal.hash,
+        "posted": seal.transfers,
+    }
+    return connection.execute(_ADVANCE_BOOK, values).rowcount == 1
 
 
 def load_standings(
@@ -287,10 +302,28 @@ def _transfer(row: Row[Any]) -> Transfer:
     return Transfer(request, row.seq, row.position, Instant(row.posted_time))
 
 
+_TRANSFERS = _transfers_query()
+
+
 def find_transfers(connection: Connection, book: int, ids: Sequence[TransferId]) -> dict[TransferId, Transfer]:
-    query = _transfers_query().where(transfer_table.c.book_id == book)
-    rows = _in_chunks(connection, query, transfer_table.c.transfer_id, list(ids))
+    """Those of the ids that the book holds: nearly always none, so their presence is asked for before their content."""
+    present = [row[0] for row in _probe(connection, book, ids)]
+    if not present:
+        return {}
+    rows = _in_chunks(
+        connection, _TRANSFERS.where(transfer_table.c.book_id == book), transfer_table.c.transfer_id, present
+    )
     return {TransferId(row.transfer_id): _transfer(row) for row in rows}
+
+
+def _probe(connection: Connection, book: int, ids: Sequence[TransferId]) -> Iterator[Row[Any]]:
+    mark = placeholder(connection.dialect.name)
+    for start in range(0, len(ids), _IDS_PER_SELECT):
+        chunk = ids[start : start + _IDS_PER_SELECT]
+        marks = ", ".join([mark] * len(chunk))
+        yield from connection.exec_driver_sql(
+            f"SELECT transfer_id FROM transfer WHERE book_id = {int(book)} AND transfer_id IN ({marks})", tuple(chunk)
+        )
 
 
 def load_statuses(connection: Connection, book: int) -> list[AccountStatus]:
@@ -299,7 +332,7 @@ def load_statuses(connection: Connection, book: int) -> list[AccountStatus]:
         select(account_table).where(account_table.c.book_id == book).order_by(account_table.c.account_no)
     ).all()
     places = {(row.last_seq, row.last_position) for row in rows if row.last_seq}
-    query = _transfers_query().where(transfer_table.c.book_id == book)
+    query = _TRANSFERS.where(transfer_table.c.book_id == book)
     place = tuple_(transfer_table.c.seq, transfer_table.c.position)
     last = {(row.seq, row.position): _transfer(row) for row in _in_chunks(connection, query, place, sorted(places))}
     statuses = []
@@ -355,8 +388,7 @@ def load_statement(
         batches = batches.where(posting_table.c.seq <= before[0])
     batches = batches.order_by(posting_table.c.seq.desc()).limit(limit + 1)
     query = (
-        _transfers_query()
-        .where(transfer_table.c.book_id == book)
+        _TRANSFERS.where(transfer_table.c.book_id == book)
         .where(transfer_table.c.seq.in_(batches))
         .where((transfer_table.c.debit == row.account_no) | (transfer_table.c.credit == row.account_no))
         .order_by(transfer_table.c.seq.desc(), transfer_table.c.position.desc())

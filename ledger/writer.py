@@ -13,8 +13,11 @@ from typing import Any, TypeVar
 from core.clock import Clock
 from core.errors import InvariantBroken, MyntverkError, Rejected, Unavailable
 from ledger import store
+from ledger.account import AccountId
 from ledger.batch import Batch, Committed
 from ledger.database import Connection, Engine, transaction
+from ledger.posting import Standing
+from ledger.store import BookHead
 from ledger.transfer import Outcome, TransferRequest
 
 Result = TypeVar("Result")
@@ -64,6 +67,9 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._door = threading.Lock()
         self._closed: Exception | None = None
+        self._head: BookHead | None = None
+        self._standings: dict[AccountId, Standing] = {}
+        """What the last batch left; true as long as the book's head is the one it left."""
 
     def start(self) -> None:
         self._thread.start()
@@ -120,12 +126,15 @@ class Writer:
 
     def _commit(self, connection: Connection, works: list[_Asked]) -> None:
         results: list[tuple[_Asked, Any, Exception | None]] = []
+        standings, self._standings = self._standings, {}  # kept only if this batch is
         try:
             with transaction(connection):
                 head = store.find_book(connection, self._book)
                 if head is None:
                     head = store.create_book(connection, self._book)
-                batch = Batch(connection, head, self._clock.now())
+                if head != self._head:
+                    standings = {}  # somebody else moved the book
+                batch = Batch(connection, head, self._clock.now(), standings)
                 for asked in works:
                     if asked.answer.set_running_or_notify_cancel():
                         results.append(self._decide(batch, asked))
@@ -133,6 +142,8 @@ class Writer:
         except Exception as error:  # nothing was kept: everyone who waits is told, nobody is left hanging
             self._fail(works, error)
             return
+        self._head = head if committed is None else committed.head
+        self._standings = batch.standings
         batch.adopt()
         self.stats.commits += 1
         if committed is not None:

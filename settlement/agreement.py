@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from enum import StrEnum
 
@@ -43,10 +43,11 @@ class Agreement:
     currency: Currency
     tariff: Tariff
     sources: Mapping[str, Source]
+    meters: tuple[TagId, ...] = field(init=False)
 
-    @property
-    def meters(self) -> tuple[TagId, ...]:
-        return tuple({TagId(s.name): None for s in self.sources.values() if s.kind is SourceKind.METER})
+    def __post_init__(self) -> None:
+        named = {TagId(source.name): None for source in self.sources.values() if source.kind is SourceKind.METER}
+        object.__setattr__(self, "meters", tuple(named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,12 @@ class AgreementState:
 
     def same_position(self, other: AgreementState) -> bool:
         """Whether nothing that must survive a restart differs; time alone may pass unsaved."""
-        return replace(self, time=other.time) == other
+        return (
+            self.number == other.number
+            and self.settled == other.settled
+            and self.charged == other.charged
+            and self.cursors == other.cursors
+        )
 
     def usage(self, totals: Mapping[TagId, Decimal]) -> dict[TagId, Decimal]:
         """What each meter counted since it was last priced."""

@@ -52,10 +52,9 @@ def charge(
     """Price what was used in a period. Rejected `not_priced_yet` when an input is not known: nothing is lost then."""
     total, working = Decimal(0), []
     for start, end, part in _parts(agreement, usage, from_time, to_time, conditions):
-        values = _values(agreement, part, start, conditions)
-        amount = agreement.tariff.price(values)
+        amount, shown = agreement.tariff.priced(_values(agreement, part, start, conditions))
         total = _EXACT.add(total, amount)
-        working.append({"from": to_text(start), "to": to_text(end), **agreement.tariff.working(values)})
+        working.append({"from": to_text(start), "to": to_text(end), **shown})
     return Charge(agreement.id, usage, from_time, to_time, total, working)
 
 

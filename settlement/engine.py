@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from typing import TypeVar
@@ -82,6 +82,7 @@ class Engine:
         self._book = book
         self._meters: Mapping[TagId, Meter] = {meter.tag: meter for meter in meters}
         self._agreements: Mapping[str, Agreement] = {agreement.id: agreement for agreement in agreements}
+        self._place = {agreement.id: place for place, agreement in enumerate(agreements)}
         self._of_meter: dict[TagId, list[Agreement]] = {}
         for agreement in agreements:
             for meter in agreement.meters:
@@ -132,27 +133,23 @@ class Engine:
 
     def _price(self, standing: _Standing, step: _Step) -> list[Charge]:
         """Charges for what was used; agreements whose inputs are missing keep their cursor and wait."""
-        touched = {agreement.id for meter in step.meters for agreement in self._of_meter.get(meter, ())}
+        moved = (meter for meter, state in step.meters.items() if state.total != _total(standing.meters.get(meter)))
+        touched = {agreement.id for meter in moved for agreement in self._of_meter.get(meter, ())}
         charges = []
-        for agreement in self._agreements.values():
-            if agreement.id not in touched and agreement.id not in self._waiting:
-                continue
-            meters = {
-                meter: step.meters.get(meter) or standing.meters.get(meter) or MeterState()
-                for meter in agreement.meters
-            }
-            totals = {meter: state.total for meter, state in meters.items()}
-            to_time = max((state.time for state in meters.values()), default=EPOCH)
+        for agreement in self._in_order(touched | self._waiting):
+            meters = {meter: step.meters.get(meter) or standing.meters.get(meter) for meter in agreement.meters}
+            totals = {meter: _total(state) for meter, state in meters.items()}
+            to_time = max((state.time for state in meters.values() if state is not None), default=EPOCH)
             state = standing.agreements.get(agreement.id)
             if state is None or any(meter not in state.cursors for meter in totals):
                 state = self._begin(state or AgreementState(), totals, to_time)
                 step.agreements[agreement.id] = state
             usage = state.usage(totals)
             if not any(usage.values()):
-                step.agreements[agreement.id] = replace(state, time=max(state.time, to_time))
                 continue
+            from_time = min(_since(agreement, state, standing), to_time)
             try:
-                charged = charge(agreement, usage, min(state.time, to_time), to_time, self._conditions)
+                charged = charge(agreement, usage, from_time, to_time, self._conditions)
             except Rejected as waiting:
                 step.held.append(Held(agreement.id, waiting.code, waiting.text))
                 continue
@@ -165,6 +162,10 @@ class Engine:
             )
         return charges
 
+    def _in_order(self, ids: Iterable[str]) -> list[Agreement]:
+        """In the order of the plant's file: who is paid first in a batch may pay later in it."""
+        return [self._agreements[id] for id in sorted(ids, key=self._place.__getitem__)]
+
     def _begin(self, state: AgreementState, totals: Mapping[TagId, Decimal], at: Instant) -> AgreementState:
         """An agreement counts from where its meters stand when it first sees them."""
         return replace(state, cursors={**totals, **state.cursors}, time=state.time or at)
@@ -175,10 +176,9 @@ class Engine:
         by_agreement = {charged.agreement: charged for charged in charges}
         asked: list[tuple[Agreement, AgreementState, int]] = []
         requests: list[TransferRequest] = []
-        concerned = by_agreement.keys() | self._waiting
-        for agreement in self._agreements.values():
+        for agreement in self._in_order(by_agreement.keys() | self._waiting):
             state = step.agreements.get(agreement.id) or standing.agreements.get(agreement.id)
-            if state is None or agreement.id not in concerned:
+            if state is None:
                 continue
             due = Money.rounded(state.charged, agreement.currency).units - state.settled
             due = max(-TRANSFER_UNITS_MAX, min(TRANSFER_UNITS_MAX, due))
@@ -279,3 +279,15 @@ class Engine:
 
 def _worth_saving(saved: _State | None, state: _State) -> bool:
     return saved is None or not state.same_position(saved) or state.time - saved.time >= TIME_SAVED_EVERY
+
+
+def _total(state: MeterState | None) -> Decimal:
+    return Decimal(0) if state is None else state.total
+
+
+def _since(agreement: Agreement, state: AgreementState, standing: _Standing) -> Instant:
+    """When what is not priced yet began to be used: at the reading before, or earlier if some has waited since."""
+    before = {meter: standing.meters[meter] for meter in agreement.meters if meter in standing.meters}
+    if any(meter.total != state.cursors.get(tag) for tag, meter in before.items()):
+        return state.time
+    return max([state.time, *(meter.time for meter in before.values())])

@@ -91,16 +91,21 @@ class Tariff:
         """What these inputs cost, exact, in whole currency; raises Unpriceable."""
         return self.expression.evaluate(self._written(values))
 
-    def working(self, values: Mapping[str, Decimal]) -> dict[str, Any]:
-        """How the price came about, for the record; raises Unpriceable."""
+    def priced(self, values: Mapping[str, Decimal]) -> tuple[Decimal, dict[str, Any]]:
+        """What these inputs cost, and how that came about, for the record; raises Unpriceable."""
         written = self._written(values)
-        return {
+        amount = self.expression.evaluate(written)
+        return amount, {
             "tariff": self.name,
             "expression": self.expression.source,
             "digest": self.digest,
             "inputs": {term.name: _shown(written[term.name], term.unit) for term in self.terms},
-            "result": _shown(self.expression.evaluate(written), self.unit),
+            "result": _shown(amount, self.unit),
         }
+
+    def working(self, values: Mapping[str, Decimal]) -> dict[str, Any]:
+        """How the price came about, for the record; raises Unpriceable."""
+        return self.priced(values)[1]
 
     def _written(self, values: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """Each name of the expression in the unit that its name says."""

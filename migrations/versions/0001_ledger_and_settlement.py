@@ -125,6 +125,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("book_id", "account_no", "seq", name=op.f("pk_posting")),
         comment="one row per account per batch: the account's totals after it",
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "seal",
@@ -159,6 +160,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("book_id", "seq", "position", name=op.f("pk_transfer")),
         sa.UniqueConstraint("book_id", "transfer_id", name=op.f("uq_transfer_book_id")),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
 
 

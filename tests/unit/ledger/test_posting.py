@@ -34,7 +34,7 @@ EARLIER = Transfer(ASK, 1, 0, Instant(6))
         (ASK, PAYER, None, None, Reason.UNKNOWN_CREDIT_ACCOUNT),
         (ASK, PAYER, EURO, None, Reason.CURRENCY_MISMATCH),
         (replace(ASK, amount=Money.parse("150.00000001 kr")), PAYER, PAYEE, None, Reason.INSUFFICIENT_FUNDS),
-        (ASK, PAYER, replace(PAYEE, total_in=UNITS_MAX), None, Reason.BALANCE_TOO_LARGE),
+        (ASK, PAYER, Standing(2, PAYEE.account, UNITS_MAX, 0), None, Reason.BALANCE_TOO_LARGE),
     ],
 )
 def test_a_transfer_is_refused_for_the_first_reason_that_applies(

@@ -1,0 +1,44 @@
+"""The quick answer and the full one agree: what is plainly fine has no objection, and what is fine is plainly so."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.clock import Instant
+from core.ids import derived_id
+from core.money import EUR, SEK, TRANSFER_UNITS_MAX, UNITS_MAX, Money
+from ledger.account import Account, AccountId, PartyId
+from ledger.posting import Standing, decide, is_plainly_fine
+from ledger.transfer import TransferRequest
+
+currencies = st.sampled_from((SEK, EUR))
+near = st.integers(-2, 2)
+units = st.one_of(near, st.integers(0, 1000), near.map(lambda n: TRANSFER_UNITS_MAX + n))
+totals = st.one_of(st.integers(0, 2000), st.integers(UNITS_MAX - 1000, UNITS_MAX))
+
+
+@st.composite
+def standings(draw: st.DrawFn, name: str) -> Standing:
+    floor = Money(-draw(st.integers(0, 1000)), draw(currencies))
+    account = Account(AccountId(name), name, PartyId("p"), floor)
+    return Standing(draw(st.integers(1, 9)), account, draw(totals), draw(totals))
+
+
+@given(
+    standings("a"), standings("b"), st.booleans(), units, currencies, st.integers(198, 202), st.integers(68, 72)
+)  # fmt: skip
+def test_plainly_fine_means_that_there_is_no_objection(
+    debit: Standing, credit: Standing, itself: bool, amount: int, currency: object, text: int, reference: int
+) -> None:
+    credit = debit if itself else credit
+    request = TransferRequest(
+        derived_id("x"),
+        debit.account.id,
+        credit.account.id,
+        Money(amount, currency),  # type: ignore[arg-type]
+        Instant(0),
+        "t" * text,
+        "r" * reference,
+    )
+    assert is_plainly_fine(request, debit, credit) == (decide(request, debit, credit, None) is None)
