@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.live import Live
@@ -62,9 +61,9 @@ def plcs(plant: Plant, data: Path) -> Iterator[list[Any]]:
 
 
 async def watch(
-    gateway: Gateway, zone: ZoneInfo, title: str, started: list[Any], stop: asyncio.Event, *, show: bool
+    gateway: Gateway, plant: Plant, started: list[Any], stop: asyncio.Event, *, seconds: float | None, show: bool
 ) -> dict[str, Any]:
-    """Run the gateway until `stop`, with a live table if `show`; the run's summary. The machines work meanwhile."""
+    """Run the gateway until `stop`, or for `seconds` of work, with a live table if `show`; the summary of the run."""
     ready = asyncio.Event()
     running = asyncio.create_task(gateway.run(stop, ready))
 
@@ -78,8 +77,10 @@ async def watch(
         await gateway.all_read(stop)
         for plc in started:
             await asyncio.to_thread(plc.ask, "freeze off")
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, stop.set)
         if show:
-            await _show(gateway, Screen(title, zone), stop)
+            await _show(gateway, Screen(plant.name, plant.zone), stop)
     await running
     return await asyncio.to_thread(summary, gateway)
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from app.jobs import Jobs
 from app.pipeline import Pipeline
 from connectors.poller import Poller
@@ -18,6 +20,9 @@ from ledger.operations import Reader, open_accounts
 from ledger.store import LinkTotal
 from ledger.writer import Writer
 from opcua_server.server import BankServer
+from settlement.engine import Begun, Engine
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Parts:
     reader: Reader
     feed: ChangeFeed
     server: BankServer
+    settling: Engine
     pipeline: Pipeline
     pollers: Sequence[Poller]
     jobs: Jobs
@@ -84,32 +90,27 @@ class Gateway:
         parts.writer.start()
         try:
             await parts.writer.run(open_accounts(parts.parties, parts.accounts))
+            self._tell(await parts.writer.run(parts.settling.begin()))
             overview = await asyncio.to_thread(parts.reader.overview)
             self._links_before = {(link.debit, link.credit): link for link in overview.links}
             self._started = parts.clock.now()
             await parts.server.start(overview.statuses, parts.pipeline.ledger_status(overview.head))
             parts.jobs.start()
+            if ready is not None:
+                ready.set()
             try:
-                await self._run_until(stop, ready)
+                await parts.pipeline.run(parts.pollers, stop)
             finally:
                 parts.jobs.stop()
                 await parts.server.stop()
         finally:
             await asyncio.to_thread(parts.writer.stop)
 
-    async def _run_until(self, stop: asyncio.Event, ready: asyncio.Event | None) -> None:
-        running = asyncio.create_task(self._parts.pipeline.run(self._parts.pollers))
-        stopping = asyncio.create_task(stop.wait())
-        if ready is not None:
-            ready.set()
-        try:
-            await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            running.cancel()
-            (ended,) = await asyncio.gather(running, return_exceptions=True)
-        if isinstance(ended, BaseException) and not isinstance(ended, asyncio.CancelledError):
-            raise ended
+    def _tell(self, begun: Begun) -> None:
+        for finding in begun.findings:
+            log.warning(finding.text, meter=finding.meter, condition=finding.condition.value)
+        for agreement in begun.ended_owing:
+            log.warning("agreement is no longer in the plant's file and something is owed", agreement=agreement)
 
     async def all_read(self, stop: asyncio.Event, seconds_max: float = 10.0) -> None:
         """Wait until every machine was read once; no longer than that, and not past `stop`."""

@@ -59,8 +59,8 @@ def _duration(text: str | None) -> float | None:
         return None
     try:
         return parse_duration(text).total_seconds()
-    except Rejected as rejected:
-        raise typer.BadParameter(rejected.text) from None
+    except Rejected:
+        raise typer.BadParameter(f"expected a time such as '20s' or '5 min', got {text!r}") from None
 
 
 @app.command()
@@ -100,9 +100,7 @@ def demo(
     async def act() -> dict[str, Any]:
         stop = _stop_on_signal()
         with demo_plant.plcs(plant, data) as plcs, wiring.gateway(plant, data) as gateway:
-            if seconds is not None:
-                asyncio.get_running_loop().call_later(seconds, stop.set)
-            return await demo_plant.watch(gateway, plant.zone, plant.name, plcs, stop, show=not as_json)
+            return await demo_plant.watch(gateway, plant, plcs, stop, seconds=seconds, show=not as_json)
 
     result = asyncio.run(act())
     if as_json:

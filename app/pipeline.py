@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from connectors.poller import Poller
-from core.errors import InvariantBroken, Unavailable
+from core.errors import Unavailable
 from core.sample import Sample
 from ledger.feed import ChangeFeed
 from ledger.store import BookHead
@@ -29,6 +30,7 @@ INBOX_LENGTH_MAX = 1_000
 
 SAMPLES_PER_COMMIT_MAX = 5_000
 RETRY_WAIT_SECONDS = 1.0
+DRAIN_SECONDS_MAX = 3.0
 
 log = structlog.get_logger()
 
@@ -54,14 +56,24 @@ class Pipeline:
         self._feed = feed
         self._server = server
         self._book = book
+        self._head = BookHead(0, 0, b"", 0)
+        self._settling = True
         self._inbox: asyncio.Queue[list[Sample]] = asyncio.Queue(INBOX_LENGTH_MAX)
 
-    async def run(self, pollers: Sequence[Poller]) -> None:
+    async def run(self, pollers: Sequence[Poller], stop: asyncio.Event) -> None:
+        """Until `stop`; then the machines are let go first, and what they said last is settled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._settle())
-            tasks.create_task(self._show_accounts())
-            for poller in pollers:
-                tasks.create_task(poller.run())
+            settling = tasks.create_task(self._settle())
+            showing = tasks.create_task(self._show_accounts())
+            reading = [tasks.create_task(poller.run()) for poller in pollers]
+            await stop.wait()
+            for task in reading:
+                task.cancel()
+            await asyncio.wait(reading, timeout=DRAIN_SECONDS_MAX) if reading else None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._inbox.join(), DRAIN_SECONDS_MAX)
+            settling.cancel()
+            showing.cancel()
 
     async def deliver(self, samples: list[Sample]) -> None:
         """Step 1, collect: the pollers bring their samples here."""
@@ -74,11 +86,13 @@ class Pipeline:
 
     async def _settle(self) -> None:
         while True:
-            samples = await self._next_samples()
+            samples, deliveries = await self._next_samples()
             await self._server.publisher.publish_samples(samples)  # step 2, show the tags: telling needs no commit
             self.stats.samples += len(samples)
             absorbed = await self._absorb(samples)  # step 3, settle: durable when it returns
             self._tell(absorbed)
+            for _ in range(deliveries):
+                self._inbox.task_done()
 
     async def _show_accounts(self) -> None:
         """Step 4, show the accounts: the newest state of each that changed."""
@@ -89,13 +103,16 @@ class Pipeline:
 
     def ledger_status(self, head: BookHead) -> LedgerStatus:
         """The book as a whole, as its nodes show it."""
-        return LedgerStatus(self._book, head.seq, head.transfers, self.stats.refused, head.hash)
+        self._head = head
+        return LedgerStatus(self._book, head.seq, head.transfers, self.stats.refused, head.hash, self._settling)
 
-    async def _next_samples(self) -> list[Sample]:
-        samples = list(await self._inbox.get())
+    async def _next_samples(self) -> tuple[list[Sample], int]:
+        """Everything that was delivered, up to a commit's worth, and in how many deliveries."""
+        samples, deliveries = list(await self._inbox.get()), 1
         while not self._inbox.empty() and len(samples) < SAMPLES_PER_COMMIT_MAX:
             samples.extend(self._inbox.get_nowait())
-        return samples
+            deliveries += 1
+        return samples, deliveries
 
     async def _absorb(self, samples: list[Sample]) -> Absorbed:
         """Hand the samples to the ledger until it takes them: they are not acknowledged to anyone before."""
@@ -109,8 +126,8 @@ class Pipeline:
                     log.warning("the ledger takes nothing; samples wait", problem=str(problem))
                     told = True
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
-            except InvariantBroken as problem:
-                log.critical("settling has stopped; tags and balances can still be read", problem=str(problem))
+            except Exception:  # a bug of ours, whatever its name: money waits, eyes do not
+                log.critical("settling has stopped; tags and balances can still be read", exc_info=True)
                 await self._only_show()
             else:
                 if told:
@@ -118,8 +135,11 @@ class Pipeline:
                 return absorbed
 
     async def _only_show(self) -> None:
+        self._settling = False
+        await self._server.publisher.publish_ledger(self.ledger_status(self._head))
         while True:
-            await self._server.publisher.publish_samples(await self._next_samples())
+            samples, _ = await self._next_samples()
+            await self._server.publisher.publish_samples(samples)
 
     def _tell(self, absorbed: Absorbed) -> None:
         """Log changes, not heartbeats: what was found, what began to wait, what waits no more."""

@@ -42,8 +42,8 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
     url = ledger_url(plant, data)
     lock = DatabaseLock(url)
     lock.acquire()
+    engine = open_engine(url)
     try:
-        engine = open_engine(url)
         upgrade(engine)
         feed = ChangeFeed(asyncio.get_running_loop())
         book = plant.ledger.book
@@ -74,14 +74,15 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
                 reader=reader,
                 feed=feed,
                 server=server,
+                settling=settling,
                 pipeline=pipeline,
                 pollers=pollers,
                 jobs=Jobs(pipeline, reader, plant.zone),
                 clock=clock,
             )
         )
-        engine.dispose()
     finally:
+        engine.dispose()
         lock.release()
 
 

@@ -1,11 +1,10 @@
-"""Identities: derived from what they name, or drawn at random; never from a price or a clock reading."""
+"""Identities: derived from what they name, never from a price or a clock reading."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from random import Random
-from typing import NewType, Protocol
+from typing import NewType
 
 TransferId = NewType("TransferId", bytes)
 """Sixteen bytes that name one transfer for ever; shown to people as 32 hexadecimal digits."""
@@ -21,29 +20,8 @@ def derived_id(*parts: str) -> TransferId:
     return TransferId(digest.digest()[:16])
 
 
-def parse_transfer_id(text: str) -> TransferId:
-    """Read 32 hexadecimal digits back; raises ValueError otherwise."""
-    data = bytes.fromhex(text)
-    if len(data) != 16:
-        raise ValueError(f"a transfer id has 32 hexadecimal digits, not {len(text)}")
-    return TransferId(data)
-
-
-class Ids(Protocol):
-    """Where fresh ids come from."""
-
-    def fresh(self) -> TransferId: ...
-
-
-class RandomIds:
-    """Ids that nobody can guess."""
-
-    def fresh(self) -> TransferId:
-        return TransferId(secrets.token_bytes(16))
-
-
 class SeededIds:
-    """Ids that repeat with the seed; for simulations."""
+    """Fresh ids that repeat with the seed; for simulations and benchmarks."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Decimal, Inexact, InvalidOperation, localcontext
 
 from core.errors import Rejected
+from core.exact import EXACT
 
 LEDGER_DIGITS = 6
 """A ledger unit is a millionth of the currency's minor unit: a micro-öre, 10⁻⁸ SEK."""
@@ -17,7 +18,6 @@ UNITS_MAX = 2**62 - 1
 TRANSFER_UNITS_MAX = 2**53
 """Bound of one transfer: 90 million kronor; up to here a Double on a screen is exact to the unit."""
 
-_EXACT = Context(prec=60)
 _AMOUNT = re.compile(r"\s*(?P<number>[+-]?[0-9][0-9 _\u00a0]*(?:\.[0-9]+)?)\s*(?P<currency>[^\W\d_]+|€|\$|£)\s*")
 
 
@@ -92,7 +92,7 @@ class Money:
     @classmethod
     def exact(cls, amount: Decimal, of: Currency) -> Money:
         """An amount in whole currency; Rejected `too_precise` when a ledger unit would have to be split."""
-        with localcontext(_EXACT) as context:
+        with localcontext(EXACT) as context:
             context.traps[Inexact] = True
             try:
                 units = amount.scaleb(of.scale).to_integral_exact()
@@ -105,7 +105,7 @@ class Money:
     @classmethod
     def rounded(cls, amount: Decimal, of: Currency) -> Money:
         """The nearest amount the ledger can hold, ties to even; Rejected `too_large` beyond its range."""
-        with localcontext(_EXACT):
+        with localcontext(EXACT):
             if not amount.is_finite():
                 raise Rejected("not_a_number", f"{amount} is not an amount")
             units = _bounded(amount, of).scaleb(of.scale).to_integral_value(ROUND_HALF_EVEN)
@@ -120,12 +120,12 @@ class Money:
         symbol = match["currency"]
         of, decimals = SYMBOLS[symbol] if symbol in SYMBOLS else (currency(symbol.upper()), 0)
         number = Decimal(re.sub(r"[ _\u00a0]", "", match["number"]))
-        return cls.exact(number.scaleb(-decimals), of)
+        return cls.exact(number.scaleb(-decimals, EXACT), of)
 
     @property
     def amount(self) -> Decimal:
         """In whole currency, exact."""
-        return Decimal(self.units).scaleb(-self.currency.scale, _EXACT)
+        return Decimal(self.units).scaleb(-self.currency.scale, EXACT)
 
     def plain(self) -> str:
         """The exact amount for machines: plain decimals, six of them or more, no currency."""

@@ -26,6 +26,9 @@ from ledger.transfer import Outcome, Posted, Transfer, TransferRequest
 
 TRANSFERS_PER_BATCH_MAX = 20_000
 
+NO_ACCOUNT = 0
+"""In place of an account's number, for an event that concerns none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -129,8 +132,12 @@ class Batch:
             self._events.append((standing.number, "changed", _content(account)))
 
     def set_parties(self, parties: Sequence[Party]) -> None:
-        """Write down who the parties are; a name may change, the id stays."""
-        self.also(lambda connection: store.save_parties(connection, self.book, parties))
+        """Write down who the parties are. A name may change, the id stays; each change is journalled."""
+        known = store.load_parties(self.connection, self.book)
+        news = [party for party in parties if known.get(party.id) != party]
+        for party in news:
+            self._events.append((NO_ACCOUNT, "party", _party_content(party)))
+        self.also(lambda connection: store.save_parties(connection, self.book, news))
 
     def append(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
         """Rows of another package, in the table's column order, written with the batch."""
@@ -281,7 +288,7 @@ def _links(transfer_rows: Sequence[tuple[Any, ...]]) -> dict[tuple[int, int], tu
 
 def _content(account: Account) -> str:
     """An account as its journalled event shows it."""
-    return json.dumps(
+    return _canonical(
         {
             "account": account.id,
             "name": account.name,
@@ -289,8 +296,13 @@ def _content(account: Account) -> str:
             "kind": account.kind.value,
             "currency": account.currency.code,
             "floor_units": account.floor.units,
-        },
-        ensure_ascii=False,
-        sort_keys=True,
-        separators=(",", ":"),
+        }
     )
+
+
+def _party_content(party: Party) -> str:
+    return _canonical({"party": party.id, "name": party.name, "organisation": party.organisation})
+
+
+def _canonical(content: dict[str, str | int]) -> str:
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -65,7 +65,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode not in ("wal", "memory"):
+        raise Unavailable(f"SQLite keeps no write-ahead log here but {mode!r}: use a local disk, not a network share")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.close()
 
@@ -141,7 +143,7 @@ class DatabaseLock:
 
     def __init__(self, url: str) -> None:
         path = sqlite_path(url)
-        self._path = path.with_name(path.name + ".lock") if path else None
+        self._path = path.resolve().with_name(path.name + ".lock") if path else None
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:

@@ -75,4 +75,4 @@ def seal(
 
 def _text(text: str) -> bytes:
     data = text.encode()
-    return len(data).to_bytes(2, "big") + data
+    return len(data).to_bytes(4, "big") + data

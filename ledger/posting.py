@@ -53,6 +53,7 @@ def is_plainly_fine(request: TransferRequest, debit: Standing, credit: Standing)
         and credit.total_in + units <= UNITS_MAX
         and len(request.text) <= TEXT_CHARACTERS_MAX
         and len(request.reference) <= REFERENCE_CHARACTERS_MAX
+        and _is_printable(request)
     )
 
 
@@ -77,6 +78,9 @@ def decide(
             f"expected at most {TEXT_CHARACTERS_MAX} characters of text and {REFERENCE_CHARACTERS_MAX} of reference, "
             f"got {len(request.text)} and {len(request.reference)}",
         )
+    if not _is_printable(request):
+        text = "expected text without control characters or broken encoding in text, reference and source"
+        return refuse(Reason.TEXT_NOT_PRINTABLE, text)
     if earlier is not None:
         if request.same_content(earlier.request):
             return AlreadyPosted(earlier)
@@ -103,3 +107,8 @@ def decide(
     if max(debit.total_out, credit.total_in) + amount.units > UNITS_MAX:
         return refuse(Reason.BALANCE_TOO_LARGE, "the total through one of the accounts would leave the ledger's range")
     return None
+
+
+def _is_printable(request: TransferRequest) -> bool:
+    """Whether every text can be written down, sealed and shown; a lone surrogate cannot even be encoded."""
+    return request.text.isprintable() and request.reference.isprintable() and request.source.isprintable()

@@ -11,7 +11,7 @@ from core.money import Money
 from ledger.account import AccountId
 
 TEXT_CHARACTERS_MAX = 200
-REFERENCE_CHARACTERS_MAX = 70
+REFERENCE_CHARACTERS_MAX = 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Reason(StrEnum):
 
     INVALID_AMOUNT = "invalid_amount"
     TEXT_TOO_LONG = "text_too_long"
+    TEXT_NOT_PRINTABLE = "text_not_printable"
     CONFLICT = "conflict"
     SAME_ACCOUNT = "same_account"
     UNKNOWN_DEBIT_ACCOUNT = "unknown_debit_account"

@@ -6,12 +6,13 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from core.clock import Clock
-from core.errors import InvariantBroken, MyntverkError, Rejected, Unavailable
+from core.errors import InvariantBroken, Rejected, Unavailable
 from ledger import store
 from ledger.account import AccountId
 from ledger.batch import Batch, Committed
@@ -66,7 +67,8 @@ class Writer:
         self._queue: queue.Queue[_Asked | None] = queue.Queue(queue_length_max)
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._door = threading.Lock()
-        self._closed: Exception | None = None
+        self._stopping = False
+        self._broken = ""
         self._head: BookHead | None = None
         self._standings: dict[AccountId, Standing] = {}
         """What the last batch left; true as long as the book's head is the one it left."""
@@ -77,18 +79,19 @@ class Writer:
     def stop(self) -> None:
         """Take nothing more, finish what is queued, then end."""
         with self._door:
-            if self._closed is None:
-                self._closed = Unavailable("the ledger is shutting down")
+            self._stopping = True
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
 
     def submit(self, work: Work[Result]) -> Future[Result]:
-        """Queue a piece of work; Unavailable at once when the queue is full or the writer has stopped."""
+        """Queue a piece of work. Unavailable at once when the queue is full or the writer was stopped; InvariantBroken
+        when a bug of ours has closed the book."""
         asked = _Asked(work)
         with self._door:
-            if self._closed is not None:
-                raise self._closed
+            closed = self._why_closed()
+            if closed is not None:
+                raise closed
             try:
                 self._queue.put_nowait(asked)
             except queue.Full:
@@ -106,23 +109,30 @@ class Writer:
         return await self.run(lambda batch: batch.post(requests))
 
     def _run(self) -> None:
-        with self._engine.connect() as connection:
-            while (asked := self._queue.get()) is not None:
-                works = [asked]
-                ending = False
-                while len(works) < WORKS_PER_COMMIT_MAX and not ending:
-                    try:
-                        more = self._queue.get_nowait()
-                    except queue.Empty:
-                        break
-                    if more is None:
-                        ending = True
+        try:
+            with self._engine.connect() as connection:
+                while works := self._next_works():
+                    if self._broken:
+                        self._fail(works, InvariantBroken(self._broken))
                     else:
-                        works.append(more)
-                self._commit(connection, works)
-                if ending:
-                    break
-        self._refuse_the_rest()
+                        self._commit(connection, works)
+        except Exception as error:  # the thread may not end unseen: callers would wait for ever
+            self._break(error)
+        finally:
+            self._refuse_the_rest()
+
+    def _next_works(self) -> list[_Asked]:
+        """Everything that is queued, up to a commit's worth; nothing when the writer shall end."""
+        works: list[_Asked] = []
+        asked = self._queue.get()
+        while asked is not None:
+            works.append(asked)
+            if len(works) == WORKS_PER_COMMIT_MAX or self._queue.empty():
+                return works
+            asked = self._queue.get_nowait()
+        if works:
+            self._queue.put(None)
+        return works
 
     def _commit(self, connection: Connection, works: list[_Asked]) -> None:
         results: list[tuple[_Asked, Any, Exception | None]] = []
@@ -139,44 +149,59 @@ class Writer:
                     if asked.answer.set_running_or_notify_cancel():
                         results.append(self._decide(batch, asked))
                 committed = batch.flush()
-        except Exception as error:  # nothing was kept: everyone who waits is told, nobody is left hanging
+        except Unavailable as error:
             self._fail(works, error)
+            return
+        except Exception as error:  # a bug: nothing was kept, and nothing more will be taken
+            self._break(error)
+            self._fail(works, InvariantBroken(self._broken))
             return
         self._head = head if committed is None else committed.head
         self._standings = batch.standings
-        batch.adopt()
-        self.stats.commits += 1
-        if committed is not None:
-            self.stats.transfers += committed.transfers
-            self._on_commit(committed)
-        for asked, result, problem in results:
-            if problem is None:
-                asked.answer.set_result(result)
-            else:
-                asked.answer.set_exception(problem)
+        try:
+            batch.adopt()
+            self.stats.commits += 1
+            if committed is not None:
+                self.stats.transfers += committed.transfers
+                self._on_commit(committed)
+        finally:
+            for asked, result, problem in results:
+                _answer(asked, result, problem)
 
     def _decide(self, batch: Batch, asked: _Asked) -> tuple[_Asked, Any, Exception | None]:
+        """One caller's bad work is its own; a broken invariant or database is everybody's."""
         try:
             with batch.piece_of_work():
                 return asked, asked.work(batch), None
-        except (Rejected, ValueError, TypeError, KeyError, ArithmeticError) as error:
+        except (Rejected, ValueError, TypeError, LookupError, ArithmeticError) as error:
             return asked, None, error
 
     def _fail(self, works: list[_Asked], error: Exception) -> None:
         self.stats.failures += 1
-        if not isinstance(error, MyntverkError):
-            with self._door:
-                self._closed = error if isinstance(error, InvariantBroken) else InvariantBroken(str(error))
-                self._closed.__cause__ = error
         for asked in works:
-            if not asked.answer.done():
-                asked.answer.set_exception(error)
+            _answer(asked, None, type(error)(*error.args))
+
+    def _break(self, error: Exception) -> None:
+        with self._door:
+            self._broken = f"the book is closed to writing since {type(error).__name__}: {error}"
+
+    def _why_closed(self) -> Exception | None:
+        """A new exception each time: one that is raised again and again carries every traceback along."""
+        if self._broken:
+            return InvariantBroken(self._broken)
+        return Unavailable("the ledger is shutting down") if self._stopping else None
 
     def _refuse_the_rest(self) -> None:
-        while True:
-            try:
-                asked = self._queue.get_nowait()
-            except queue.Empty:
-                return
+        while not self._queue.empty():
+            asked = self._queue.get_nowait()
             if asked is not None:
-                asked.answer.set_exception(self._closed or Unavailable("the ledger is shutting down"))
+                _answer(asked, None, self._why_closed())
+
+
+def _answer(asked: _Asked, result: Any, problem: Exception | None) -> None:
+    """Answer a caller, who may have gone meanwhile."""
+    with suppress(InvalidStateError):
+        if problem is None:
+            asked.answer.set_result(result)
+        else:
+            asked.answer.set_exception(problem)

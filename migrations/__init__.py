@@ -9,12 +9,21 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
-from core.errors import Misconfigured, Problem
+from core.errors import Misconfigured, Problem, Unavailable
 
 
 def upgrade(engine: Engine) -> None:
-    """Create or upgrade the tables. Misconfigured when the database was written by a newer program."""
+    """Create or upgrade the tables. Misconfigured when the database was written by a newer program, Unavailable when
+    it cannot be read or written."""
+    try:
+        _upgrade(engine)
+    except DBAPIError as error:
+        raise Unavailable(f"the database {engine.url} cannot be used: {error.orig}") from error
+
+
+def _upgrade(engine: Engine) -> None:
     config = _config()
     script = ScriptDirectory.from_config(config)
     with engine.connect() as connection:

@@ -242,6 +242,7 @@ LEDGER_VARIABLES = (
     ("Transfers", _T.UINT64, "Transfers in the book"),
     ("Refused", _T.UINT64, "Requests refused since the server started"),
     ("JournalHead", _T.STRING, "The seal of the last batch, hexadecimal"),
+    ("Settling", _T.BOOLEAN, "False when a fault has stopped all payments; values can still be read"),
 )
 
 

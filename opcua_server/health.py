@@ -17,8 +17,13 @@ async def ask_sequence(endpoint: str, timeout_seconds: float) -> int:
     try:
         async with asyncio.timeout(timeout_seconds), Client(endpoint, timeout=timeout_seconds) as client:
             index = await client.get_namespace_index(NAMESPACE_URI)
-            node = client.get_node(ua.NodeId(ua.String(ledger_node_id("Sequence")), ua.Int16(index)))
-            return int(await node.read_value())
+            sequence, settling = [
+                client.get_node(ua.NodeId(ua.String(ledger_node_id(name)), ua.Int16(index)))
+                for name in ("Sequence", "Settling")
+            ]
+            if not await settling.read_value():
+                raise Unavailable(f"{endpoint} has stopped settling: its log says why; restart it after the repair")
+            return int(await sequence.read_value())
     except (OSError, TimeoutError, UaError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise Unavailable(f"{endpoint} does not answer as a Myntverk server: {reason}") from error

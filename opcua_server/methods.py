@@ -191,6 +191,11 @@ def _checked(argument: Argument, given: ua.Variant) -> tuple[int, str]:
             StatusCodes.BadOutOfRange,
             f"RequestId: expected 1 to {REQUEST_ID_CHARACTERS_MAX} characters, got {len(given.Value or '')}",
         )
+    if isinstance(given.Value, str) and not given.Value.isprintable():
+        return (
+            StatusCodes.BadOutOfRange,
+            f"{argument.name}: expected text without control characters or broken encoding",
+        )
     return StatusCodes.Good, ""
 
 

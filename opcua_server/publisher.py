@@ -57,6 +57,7 @@ class LedgerStatus:
     transfers: int
     refused: int
     journal_head: bytes
+    settling: bool = True
 
 
 @dataclass(slots=True)
@@ -190,6 +191,7 @@ class Publisher:
             status.transfers,
             status.refused,
             status.journal_head.hex(),
+            status.settling,
         )
         async with self._turn:
             now = self._now()

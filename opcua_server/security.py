@@ -118,7 +118,9 @@ def _stored_hash(user: UserSettings, folder: Path, environment: Mapping[str, str
             text = (folder / user.password_file).read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
-            raise ValueError(f"cannot read the password {place}: {reason}") from error
+            raise ValueError(
+                f"cannot read the password {place}: {reason}; write it with: myntverk user add NAME --plant FILE"
+            ) from error
     else:
         place = f"environment variable {user.password_env}"
         text = environment.get(user.password_env or "", "")
@@ -129,6 +131,7 @@ def _stored_hash(user: UserSettings, folder: Path, environment: Mapping[str, str
         argon2id = False
     if not argon2id:  # what was found is not shown: it may be a password that somebody put there in plain text
         raise ValueError(
-            f"expected an argon2 hash beginning with $argon2id$ in {place}; write one with the command line"
+            f"expected an argon2 hash beginning with $argon2id$ in {place}; "
+            "write one with: myntverk user add NAME --plant FILE"
         )
     return found

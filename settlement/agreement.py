@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Context, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
 from core.clock import EPOCH, Instant
+from core.exact import EXACT
 from core.money import Currency
 from core.sample import TagId
 from ledger.account import AccountId
 from settlement.tariff import Tariff
-
-_EXACT = Context(prec=60)
 
 
 class SourceKind(StrEnum):
@@ -49,13 +48,29 @@ class Agreement:
         named = {TagId(source.name): None for source in self.sources.values() if source.kind is SourceKind.METER}
         object.__setattr__(self, "meters", tuple(named))
 
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.payer, self.payee, self.currency.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an agreement can never change: debts and running sums are between these two, in this currency."""
+
+    payer: AccountId
+    payee: AccountId
+    currency: str
+
+    def __str__(self) -> str:
+        return f"{self.payer} pays {self.payee} in {self.currency}"
+
 
 @dataclass(frozen=True, slots=True)
 class AgreementState:
     """Where the billing of an agreement stands.
 
     `cursors` is each meter's total up to which was priced, `charged` the exact running sum of prices in whole
-    currency, `settled` the ledger units that were transferred, `time` the end of what was priced. What is owed
+    currency, `settled` the ledger units that were transferred, `time` where what is not priced yet begins. What is owed
     is the difference of the rounded running sum, so that no number of small steps drifts; a payment that was
     refused stays owed.
     """
@@ -75,6 +90,11 @@ class AgreementState:
             and self.cursors == other.cursors
         )
 
+    @property
+    def is_counting(self) -> bool:
+        """Whether it knows from where on it bills; not before it has begun, nor while no plant file names it."""
+        return bool(self.cursors)
+
     def usage(self, totals: Mapping[TagId, Decimal]) -> dict[TagId, Decimal]:
         """What each meter counted since it was last priced."""
-        return {meter: _EXACT.subtract(total, self.cursors.get(meter, total)) for meter, total in totals.items()}
+        return {meter: EXACT.subtract(total, self.cursors.get(meter, total)) for meter, total in totals.items()}

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import ROUND_DOWN, Context, Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from core.clock import Instant, from_datetime, to_datetime, to_text
 from core.errors import Rejected
+from core.exact import EXACT
 from core.sample import Quality, Sample, TagId
 from settlement.agreement import Agreement, SourceKind
 from settlement.prices import PriceSeries
 
 PARTS_MAX = 2_000
-"""Quarters of an hour in three weeks: a gap longer than that is priced as if it ended so much later."""
-
-_EXACT = Context(prec=60)
+"""Quarters of an hour in three weeks, or minutes in a day and a half; what is left is priced at the last one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def charge(
     total, working = Decimal(0), []
     for start, end, part in _parts(agreement, usage, from_time, to_time, conditions):
         amount, shown = agreement.tariff.priced(_values(agreement, part, start, conditions))
-        total = _EXACT.add(total, amount)
+        total = EXACT.add(total, amount)
         working.append({"from": to_text(start), "to": to_text(end), **shown})
     return Charge(agreement.id, usage, from_time, to_time, total, working)
 
@@ -95,13 +94,13 @@ def _parts(
         share = Decimal(cut - start) / Decimal(length)
         part = {meter: _share(amount, share) for meter, amount in usage.items()}
         yield start, cut, part
-        left = {meter: _EXACT.subtract(left[meter], part[meter]) for meter in left}
+        left = {meter: EXACT.subtract(left[meter], part[meter]) for meter in left}
         start = cut
     yield start, end, left
 
 
 def _share(amount: Decimal, share: Decimal) -> Decimal:
-    return _EXACT.multiply(amount, share).quantize(Decimal("1E-12"), ROUND_DOWN, _EXACT)
+    return EXACT.multiply(amount, share).quantize(Decimal("1E-12"), ROUND_DOWN, EXACT)
 
 
 def _next_boundary(agreement: Agreement, at: Instant, conditions: Conditions) -> Instant | None:

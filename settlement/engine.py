@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Context, Decimal
-from typing import TypeVar
+from decimal import Decimal
 
-from core.clock import EPOCH, SECOND, Instant
+from core.clock import EPOCH, Instant
 from core.errors import InvariantBroken, Rejected
+from core.exact import EXACT
 from core.ids import derived_id
 from core.money import TRANSFER_UNITS_MAX, Money
 from core.sample import Sample, TagId
 from ledger.batch import Batch
-from ledger.transfer import Posted, Reason, Refused, TransferRequest
+from ledger.transfer import TEXT_CHARACTERS_MAX, Outcome, Posted, Reason, Refused, TransferRequest
 from ledger.writer import Work
-from settlement import store
+from settlement import position, store
 from settlement.agreement import Agreement, AgreementState
 from settlement.charge import Charge, Conditions, charge
 from settlement.meter import Finding, Meter, MeterState
-
-TIME_SAVED_EVERY = 60 * SECOND
-"""Microseconds that a standing meter's time may be behind in the database."""
-
-_EXACT = Context(prec=60)
+from settlement.position import Positions, Step
 
 
-_State = TypeVar("_State", MeterState, AgreementState)
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was found when settling began: meters that count otherwise than before, agreements that ended owing."""
+
+    findings: tuple[Finding, ...]
+    ended_owing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +51,13 @@ class Absorbed:
 
 
 @dataclass(slots=True)
-class _Standing:
-    """Where every meter and agreement stands, and what of it the database holds: bare time passes unsaved."""
+class _Told:
+    """What one call of absorb has to say."""
 
-    meters: dict[TagId, MeterState]
-    agreements: dict[str, AgreementState]
-    saved_meters: dict[TagId, MeterState]
-    saved_agreements: dict[str, AgreementState]
-
-
-@dataclass(slots=True)
-class _Step:
-    """What one call of absorb changes."""
-
-    meters: dict[TagId, MeterState] = field(default_factory=dict)
-    agreements: dict[str, AgreementState] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    posted: int = 0
 
 
 class Engine:
@@ -83,15 +73,24 @@ class Engine:
         self._meters: Mapping[TagId, Meter] = {meter.tag: meter for meter in meters}
         self._agreements: Mapping[str, Agreement] = {agreement.id: agreement for agreement in agreements}
         self._place = {agreement.id: place for place, agreement in enumerate(agreements)}
-        self._of_meter: dict[TagId, list[Agreement]] = {}
+        self._of_meter: dict[TagId, list[str]] = {}
         for agreement in agreements:
             for meter in agreement.meters:
-                self._of_meter.setdefault(meter, []).append(agreement)
+                self._of_meter.setdefault(meter, []).append(agreement.id)
         self._tags: dict[TagId, Sample] = dict(conditions.tags)
         self._conditions = replace(conditions, tags=self._tags)
-        self._standing: _Standing | None = None
+        self._positions: Positions | None = None
         self._waiting: set[str] = set()
         self._uncommitted = False
+
+    def begin(self) -> Work[Begun]:
+        """A piece of work that takes up where the book stands; Rejected when the plant cannot go on from there."""
+
+        def work(batch: Batch) -> Begun:
+            _, begun = self._load(batch)
+            return begun
+
+        return work
 
     def absorb(self, samples: Sequence[Sample]) -> Work[Absorbed]:
         """A piece of work that takes these samples in, in their order, all or none."""
@@ -99,195 +98,162 @@ class Engine:
         def work(batch: Batch) -> Absorbed:
             if self._uncommitted:
                 raise InvariantBroken("samples were absorbed before the last ones were committed")
-            standing = self._standing or self._load(batch)
-            step = _Step()
-            self._read_meters(samples, standing, step)
-            charges = self._price(standing, step)
-            refused, posted = self._settle(batch, standing, step, charges)
-            self._save(batch, standing, step)
-            return Absorbed(len(samples), posted, tuple(refused), tuple(step.held), tuple(step.findings))
+            positions = self._positions or self._load(batch)[0]
+            step, told = Step(), _Told()
+            self._read_meters(samples, positions, step, told)
+            charges = self._price(positions, step, told)
+            waiting = self._settle(batch, positions, step, charges, told)
+            positions.save(batch, step, self._meters, self._agreements)
+            batch.when_committed(lambda: self._adopt(waiting))
+            self._uncommitted = True
+            return Absorbed(len(samples), told.posted, tuple(told.refused), tuple(told.held), tuple(told.findings))
 
         return work
 
     def forget(self) -> None:
         """A batch failed: what memory says may not be what the database holds."""
-        self._standing = None
+        self._positions = None
         self._uncommitted = False
 
-    def _load(self, batch: Batch) -> _Standing:
-        meters = store.load_meters(batch.connection, batch.book)
-        agreements = store.load_agreements(batch.connection, batch.book)
-        self._standing = standing = _Standing(dict(meters), dict(agreements), meters, agreements)
-        self._waiting = set(self._agreements)
-        return standing
+    def _adopt(self, waiting: set[str]) -> None:
+        self._waiting = waiting
+        self._uncommitted = False
 
-    def _read_meters(self, samples: Sequence[Sample], standing: _Standing, step: _Step) -> None:
+    def _load(self, batch: Batch) -> tuple[Positions, Begun]:
+        positions, findings, owing = position.load(batch, self._meters, self._agreements)
+        self._positions = positions
+        self._waiting = set(self._agreements)
+        return positions, Begun(tuple(findings), tuple(owing))
+
+    def _read_meters(self, samples: Sequence[Sample], positions: Positions, step: Step, told: _Told) -> None:
         for sample in samples:
             self._tags[sample.tag] = sample
             meter = self._meters.get(sample.tag)
             if meter is None:
                 continue
-            before = step.meters.get(sample.tag) or standing.meters.get(sample.tag) or MeterState()
+            before = step.meters.get(sample.tag) or positions.meters.get(sample.tag) or MeterState()
             step.meters[sample.tag], findings = meter.read(before, sample)
-            step.findings.extend(findings)
+            told.findings.extend(findings)
 
-    def _price(self, standing: _Standing, step: _Step) -> list[Charge]:
+    def _price(self, positions: Positions, step: Step, told: _Told) -> dict[str, Charge]:
         """Charges for what was used; agreements whose inputs are missing keep their cursor and wait."""
-        moved = (meter for meter, state in step.meters.items() if state.total != _total(standing.meters.get(meter)))
-        touched = {agreement.id for meter in moved for agreement in self._of_meter.get(meter, ())}
-        charges = []
+        moved = (meter for meter, state in step.meters.items() if state.total != positions.total(meter))
+        touched = {agreement for meter in moved for agreement in self._of_meter.get(meter, ())}
+        charges: dict[str, Charge] = {}
         for agreement in self._in_order(touched | self._waiting):
-            meters = {meter: step.meters.get(meter) or standing.meters.get(meter) for meter in agreement.meters}
-            totals = {meter: _total(state) for meter, state in meters.items()}
-            to_time = max((state.time for state in meters.values() if state is not None), default=EPOCH)
-            state = standing.agreements.get(agreement.id)
-            if state is None or any(meter not in state.cursors for meter in totals):
-                state = self._begin(state or AgreementState(), totals, to_time)
-                step.agreements[agreement.id] = state
-            usage = state.usage(totals)
+            state = self._begun(agreement, positions, step)
+            meters = {meter: step.meters.get(meter) or positions.meters.get(meter) for meter in agreement.meters}
+            read = {meter: read for meter, read in meters.items() if read is not None}
+            usage = state.usage({meter: read.total for meter, read in read.items()})
             if not any(usage.values()):
                 continue
-            from_time = min(_since(agreement, state, standing), to_time)
+            to_time = max(meter.time for meter in read.values())
+            from_time = _since(agreement, state, positions, to_time)
             try:
-                charged = charge(agreement, usage, from_time, to_time, self._conditions)
-            except Rejected as waiting:
-                step.held.append(Held(agreement.id, waiting.code, waiting.text))
+                priced = charge(agreement, usage, from_time, to_time, self._conditions)
+                charged = EXACT.add(state.charged, priced.amount)
+                Money.rounded(charged, agreement.currency)
+            except (Rejected, ArithmeticError) as waiting:
+                told.held.append(_held(agreement, waiting))
+                step.agreements[agreement.id] = replace(state, time=from_time)
                 continue
-            charges.append(charged)
-            step.agreements[agreement.id] = replace(
-                state,
-                cursors={**state.cursors, **totals},
-                charged=_EXACT.add(state.charged, charged.amount),
-                time=to_time,
-            )
+            charges[agreement.id] = priced
+            cursors = {**state.cursors, **{meter: read.total for meter, read in read.items()}}
+            step.agreements[agreement.id] = replace(state, cursors=cursors, charged=charged, time=to_time)
         return charges
+
+    def _begun(self, agreement: Agreement, positions: Positions, step: Step) -> AgreementState:
+        """The agreement's state. What it has not billed before, it bills from now on; a new meter from its start."""
+        state = positions.agreements.get(agreement.id) or AgreementState()
+        new = [meter for meter in agreement.meters if meter not in state.cursors]
+        if new:
+            begins = {meter: step.total(meter, positions) if meter in positions.meters else Decimal(0) for meter in new}
+            step.agreements[agreement.id] = state = replace(state, cursors={**state.cursors, **begins})
+        return state
 
     def _in_order(self, ids: Iterable[str]) -> list[Agreement]:
         """In the order of the plant's file: who is paid first in a batch may pay later in it."""
         return [self._agreements[id] for id in sorted(ids, key=self._place.__getitem__)]
 
-    def _begin(self, state: AgreementState, totals: Mapping[TagId, Decimal], at: Instant) -> AgreementState:
-        """An agreement counts from where its meters stand when it first sees them."""
-        return replace(state, cursors={**totals, **state.cursors}, time=state.time or at)
-
     def _settle(
-        self, batch: Batch, standing: _Standing, step: _Step, charges: Sequence[Charge]
-    ) -> tuple[list[Refused], int]:
-        by_agreement = {charged.agreement: charged for charged in charges}
-        asked: list[tuple[Agreement, AgreementState, int]] = []
-        requests: list[TransferRequest] = []
-        for agreement in self._in_order(by_agreement.keys() | self._waiting):
-            state = step.agreements.get(agreement.id) or standing.agreements.get(agreement.id)
-            if state is None:
-                continue
+        self, batch: Batch, positions: Positions, step: Step, charges: Mapping[str, Charge], told: _Told
+    ) -> set[str]:
+        """Transfer what is owed; the agreements that still wait for something."""
+        owing: list[tuple[Agreement, AgreementState, int]] = []
+        for agreement in self._in_order(charges.keys() | self._waiting):
+            state = step.agreements.get(agreement.id) or positions.agreements.get(agreement.id) or AgreementState()
             due = Money.rounded(state.charged, agreement.currency).units - state.settled
-            due = max(-TRANSFER_UNITS_MAX, min(TRANSFER_UNITS_MAX, due))
-            charged = by_agreement.get(agreement.id)
-            if not due and charged is None:
-                continue
-            if due:
-                requests.append(self._request(agreement, state, due, charged, batch.posted_time))
-            asked.append((agreement, state, due))
+            if due or agreement.id in charges:
+                owing.append((agreement, state, max(-TRANSFER_UNITS_MAX, min(TRANSFER_UNITS_MAX, due))))
+        requests = [
+            self._request(agreement, state, due, charges.get(agreement.id), batch.posted_time)
+            for agreement, state, due in owing
+            if due
+        ]
         answers = iter(batch.post(requests))
-        refused: list[Refused] = []
+        waiting = {held.agreement for held in told.held}
         rows = []
-        for agreement, state, due in asked:
-            charged = by_agreement.get(agreement.id)
-            outcome = next(answers) if due else None
-            transfer_id = None
-            if isinstance(outcome, Posted):
-                transfer_id = outcome.transfer.id
-                state = replace(state, settled=state.settled + due)
-            elif isinstance(outcome, Refused) and outcome.reason is not Reason.CONFLICT:
-                refused.append(outcome)
-                step.held.append(Held(agreement.id, outcome.reason.value, outcome.text))
-            elif outcome is not None:
-                raise InvariantBroken(
-                    f"charge {state.number + 1} of {agreement.id} was settled before; "
-                    "its cursor is behind the ledger: was an older copy of the settlement tables restored?"
-                )
-            if charged is not None or transfer_id is not None:
-                state = replace(state, number=state.number + 1)
-            if charged is not None:
-                rows.append(
-                    (
-                        batch.book,
-                        agreement.id,
-                        state.number,
-                        transfer_id,
-                        str(charged.amount),
-                        charged.from_time,
-                        charged.to_time,
-                        json.dumps(charged.working, ensure_ascii=False, separators=(",", ":")),
-                    )
-                )
-            step.agreements[agreement.id] = state
+        for agreement, state, due in owing:
+            priced = charges.get(agreement.id)
+            transfer = self._answered(agreement, state, next(answers), told) if due else None
+            number = state.number + (priced is not None or transfer is not None)
+            settled = state.settled + (due if transfer is not None else 0)
+            step.agreements[agreement.id] = replace(state, number=number, settled=settled)
+            if settled != Money.rounded(state.charged, agreement.currency).units:
+                waiting.add(agreement.id)
+            if priced is not None:
+                rows.append(store.charge_row(batch.book, number, priced, transfer.transfer.id if transfer else None))
         batch.append(store.charge_table, rows)
-        return refused, len(requests) - len(refused)
+        return waiting
+
+    def _answered(self, agreement: Agreement, state: AgreementState, outcome: Outcome, told: _Told) -> Posted | None:
+        if isinstance(outcome, Posted):
+            told.posted += 1
+            return outcome
+        if isinstance(outcome, Refused) and outcome.reason is not Reason.CONFLICT:
+            told.refused.append(outcome)
+            told.held.append(Held(agreement.id, outcome.reason.value, outcome.text))
+            return None
+        raise InvariantBroken(
+            f"charge {state.number + 1} of {agreement.id} was settled before; "
+            "its cursor is behind the ledger: was an older copy of the settlement tables restored?"
+        )
 
     def _request(
-        self, agreement: Agreement, state: AgreementState, due: int, charged: Charge | None, now: Instant
+        self, agreement: Agreement, state: AgreementState, due: int, priced: Charge | None, now: Instant
     ) -> TransferRequest:
         """The transfer of what is owed; its id names the agreement and the place in its charges, never the amount."""
         payer, payee = agreement.payer, agreement.payee
         if due < 0:  # a negative price: the payee pays
             payer, payee = payee, payer
-        used = (
-            ", ".join(
-                f"{amount.normalize():f} {self._meters[meter].unit} {meter}" for meter, amount in charged.usage.items()
-            )
-            if charged
-            else "what was owed"
-        )
         return TransferRequest(
             id=derived_id("charge", self._book, agreement.id, str(state.number + 1)),
             debit=payer,
             credit=payee,
             amount=Money(abs(due), agreement.currency),
-            effective_time=charged.to_time if charged else now,
-            text=used[:200],
+            effective_time=priced.to_time if priced else now,
+            text=self._used(priced) if priced else "what was owed",
             reference=f"{agreement.id}#{state.number + 1}",
             source=f"agreement:{agreement.id}",
         )
 
-    def _save(self, batch: Batch, standing: _Standing, step: _Step) -> None:
-        meters = {
-            meter: state
-            for meter, state in step.meters.items()
-            if _worth_saving(standing.saved_meters.get(meter), state)
-        }
-        agreements = {
-            agreement: state
-            for agreement, state in step.agreements.items()
-            if _worth_saving(standing.saved_agreements.get(agreement), state)
-        }
-        book = batch.book
-        batch.also(lambda connection: store.save_meters(connection, book, meters.items()))
-        batch.also(lambda connection: store.save_agreements(connection, book, agreements.items()))
-
-        def adopt() -> None:
-            standing.meters.update(step.meters)
-            standing.agreements.update(step.agreements)
-            standing.saved_meters.update(meters)
-            standing.saved_agreements.update(agreements)
-            self._waiting = {held.agreement for held in step.held}
-            self._uncommitted = False
-
-        batch.when_committed(adopt)
-        self._uncommitted = True
+    def _used(self, priced: Charge) -> str:
+        parts = (
+            f"{amount.normalize(EXACT):f} {self._meters[meter].unit} {meter}" for meter, amount in priced.usage.items()
+        )
+        return ", ".join(parts)[:TEXT_CHARACTERS_MAX]
 
 
-def _worth_saving(saved: _State | None, state: _State) -> bool:
-    return saved is None or not state.same_position(saved) or state.time - saved.time >= TIME_SAVED_EVERY
+def _held(agreement: Agreement, problem: Rejected | ArithmeticError) -> Held:
+    if isinstance(problem, Rejected):
+        return Held(agreement.id, problem.code, problem.text)
+    return Held(agreement.id, "amount_too_large", f"what was read is too large to be priced: {problem!r}")
 
 
-def _total(state: MeterState | None) -> Decimal:
-    return Decimal(0) if state is None else state.total
-
-
-def _since(agreement: Agreement, state: AgreementState, standing: _Standing) -> Instant:
+def _since(agreement: Agreement, state: AgreementState, positions: Positions, to_time: Instant) -> Instant:
     """When what is not priced yet began to be used: at the reading before, or earlier if some has waited since."""
-    before = {meter: standing.meters[meter] for meter in agreement.meters if meter in standing.meters}
-    if any(meter.total != state.cursors.get(tag) for tag, meter in before.items()):
-        return state.time
-    return max([state.time, *(meter.time for meter in before.values())])
+    before = {meter: positions.meters[meter] for meter in agreement.meters if meter in positions.meters}
+    began = state.time
+    if all(meter.total == state.cursors.get(tag) for tag, meter in before.items()):
+        began = max([began, *(meter.time for meter in before.values())])
+    return to_time if began == EPOCH else min(began, to_time)

@@ -7,23 +7,25 @@ that is not plausible is held, never billed and never lost: the next plausible o
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from decimal import Context, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
 from core.clock import EPOCH, SECOND, Instant
+from core.exact import EXACT
 from core.quantity import UNITS, Unit
 from core.sample import Quality, Sample, TagId
 
 SKEW_MICROSECONDS_MAX = 5 * SECOND
 """A device's own time is believed while it is this close to ours; else the arrival time counts."""
 
+VALUE_MAX = Decimal(10) ** 18
+"""Beyond any register: a number of that size is garbage, and would drown the running total."""
+
 RATE_MARGIN = Decimal("1.1")
 STEPS_ALWAYS_PLAUSIBLE = 2
 REFRESH_MICROSECONDS = 1 * SECOND
 """How far what a register shows may lag behind the machine: many renew it once a second, however often it is read."""
-
-_EXACT = Context(prec=60)
 
 
 class Condition(StrEnum):
@@ -37,6 +39,8 @@ class Condition(StrEnum):
     JUMP = "jump"
     GAP = "gap"
     CLOCK_STEPPED = "clock_stepped"
+    AMBIGUOUS = "ambiguous"
+    REDEFINED = "redefined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,11 @@ class Meter(Protocol):
         """What `total` counts in."""
         ...
 
+    @property
+    def definition(self) -> str:
+        """What a stored total means: totals of two definitions cannot be subtracted."""
+        ...
+
     def read(self, state: MeterState, sample: Sample) -> Reading:
         """The state after this sample, and what it showed. A sample without a good value changes nothing."""
         ...
@@ -117,6 +126,10 @@ class Counter:
     def unit(self) -> Unit:
         return self.tag_unit
 
+    @property
+    def definition(self) -> str:
+        return f"counter in {self.tag_unit} by {self.step:f}"
+
     def read(self, state: MeterState, sample: Sample) -> Reading:
         value = _number(sample)
         if value is None:
@@ -127,12 +140,17 @@ class Counter:
             text = f"starts at {value:f} {self.tag_unit}; what was counted before is not billed"
             return replace(state, last=value, time=at), [self._finding(Condition.FIRST, at, text)]
         findings: list[Finding] = []
-        if at <= state.time and value != last:
-            if state.time - at <= SKEW_MICROSECONDS_MAX:
-                return state, []  # late or repeated: the next reading carries it
+        if _is_late(state, at):
+            return state, []  # the next reading carries it
+        if at < state.time:
             findings.append(self._finding(Condition.CLOCK_STEPPED, at, "the clock stepped back; counting goes on"))
             state = replace(state, time=at)
-        change = _EXACT.subtract(value, last)
+        if not state.suspects and self._may_have_turned_over_unseen(at - state.time):
+            text = (
+                f"no reading for {(at - state.time) / SECOND:.0f} s, in which it can have started over more than once"
+            )
+            findings.append(self._finding(Condition.AMBIGUOUS, at, f"{text}; billed is the least that fits"))
+        change = EXACT.subtract(value, last)
         if self._plausible(change, at - state.time):
             if state.suspects:
                 seen = ", ".join(f"{suspect:f}" for suspect, _ in state.suspects)
@@ -159,7 +177,7 @@ class Counter:
         if not self._confirmed(suspects):
             return replace(state, suspects=suspects), findings
         first = suspects[0][0]
-        since = _EXACT.subtract(value, first)
+        since = EXACT.subtract(value, first)
         condition = Condition.RESET if first < last else Condition.JUMP
         text = (
             f"confirmed at {value:f} {self.tag_unit} after {last:f}: segment {state.segment + 1} starts at "
@@ -168,7 +186,7 @@ class Counter:
         findings.append(self._finding(condition, at, text))
         new = replace(
             state,
-            total=_EXACT.add(state.total, since),
+            total=EXACT.add(state.total, since),
             last=value,
             time=at,
             segment=state.segment + 1,
@@ -182,7 +200,7 @@ class Counter:
         return len(suspects) >= self.confirm_reads and until - since >= self.confirm_microseconds and newest > first
 
     def _advance(self, state: MeterState, value: Decimal, at: Instant, change: Decimal) -> MeterState:
-        return replace(state, total=_EXACT.add(state.total, change), last=value, time=at, suspects=())
+        return replace(state, total=EXACT.add(state.total, change), last=value, time=at, suspects=())
 
     def _plausible(self, change: Decimal, microseconds: int) -> bool:
         if change < 0:
@@ -196,7 +214,12 @@ class Counter:
     def _wrapped(self, last: Decimal, change: Decimal) -> Decimal | None:
         if self.modulus is None or self.max_rate is None or change >= 0 or last * 2 <= self.modulus:
             return None
-        return _EXACT.add(change, self.modulus)
+        return EXACT.add(change, self.modulus)
+
+    def _may_have_turned_over_unseen(self, microseconds: int) -> bool:
+        if self.modulus is None or self.max_rate is None:
+            return False
+        return self.max_rate * microseconds >= self.modulus * SECOND
 
     def _continues(self, suspects: tuple[tuple[Decimal, Instant], ...], value: Decimal, at: Instant) -> bool:
         if not suspects:
@@ -219,8 +242,12 @@ class RunningTime:
     def unit(self) -> Unit:
         return UNITS["s"]
 
+    @property
+    def definition(self) -> str:
+        return "duration"
+
     def read(self, state: MeterState, sample: Sample) -> Reading:
-        return _over_time(self.tag, state, sample, self.max_gap_microseconds, as_state=True)
+        return _over_time(self.tag, state, sample, _on_or_off(sample), self.max_gap_microseconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +262,12 @@ class Integral:
     def unit(self) -> Unit:
         return self.tag_unit * UNITS["s"]
 
+    @property
+    def definition(self) -> str:
+        return f"integral of {self.tag_unit}"
+
     def read(self, state: MeterState, sample: Sample) -> Reading:
-        return _over_time(self.tag, state, sample, self.max_gap_microseconds, as_state=False)
+        return _over_time(self.tag, state, sample, _number(sample), self.max_gap_microseconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,35 +279,49 @@ class Edges:
     falling: bool = False
     unit: Unit = field(default_factory=lambda: UNITS["pieces"])
 
+    @property
+    def definition(self) -> str:
+        return "edges" + " rising" * self.rising + " falling" * self.falling
+
     def read(self, state: MeterState, sample: Sample) -> Reading:
-        value = _number(sample)
-        at = billing_time(sample)
-        if value is None or (state.last is not None and at <= state.time):
+        now, at = _on_or_off(sample), billing_time(sample)
+        if now is None or _is_late(state, at):
             return state, []
-        now = Decimal(1 if value else 0)
         counted = state.last is not None and ((self.rising and now > state.last) or (self.falling and now < state.last))
         return replace(state, total=state.total + (1 if counted else 0), last=now, time=at), []
 
 
-def _over_time(tag: TagId, state: MeterState, sample: Sample, max_gap: int, *, as_state: bool) -> Reading:
-    value = _number(sample)
+def _over_time(tag: TagId, state: MeterState, sample: Sample, value: Decimal | None, max_gap: int) -> Reading:
+    """The value of before, held until now."""
     at = billing_time(sample)
-    if value is None or (state.last is not None and at <= state.time):
+    if value is None or _is_late(state, at):
         return state, []
-    if as_state:
-        value = Decimal(1 if value else 0)
     if state.last is None:
         return replace(state, last=value, time=at), []
     elapsed = at - state.time
+    if elapsed < 0:
+        text = "the clock stepped back; nothing is counted for that step"
+        return replace(state, last=value, time=at), [Finding(tag, Condition.CLOCK_STEPPED, at, text)]
     if elapsed > max_gap:
         text = f"no reading for {elapsed / SECOND:.1f} s; nothing is counted for that time"
         findings = [Finding(tag, Condition.GAP, at, text)] if state.last else []
         return replace(state, last=value, time=at), findings
-    grown = _EXACT.multiply(state.last, Decimal(elapsed).scaleb(-6))
-    return replace(state, total=_EXACT.add(state.total, grown), last=value, time=at), []
+    grown = EXACT.multiply(state.last, Decimal(elapsed).scaleb(-6))
+    return replace(state, total=EXACT.add(state.total, grown), last=value, time=at), []
+
+
+def _is_late(state: MeterState, at: Instant) -> bool:
+    """Older than what was read before, by no more than clocks differ: a straggler, not a clock that was set back."""
+    return state.last is not None and 0 < state.time - at <= SKEW_MICROSECONDS_MAX
 
 
 def _number(sample: Sample) -> Decimal | None:
     if sample.quality is not Quality.GOOD or sample.value is None or isinstance(sample.value, str):
         return None
-    return Decimal(sample.value)
+    number = Decimal(sample.value)
+    return number if number.is_finite() and abs(number) < VALUE_MAX else None
+
+
+def _on_or_off(sample: Sample) -> Decimal | None:
+    number = _number(sample)
+    return None if number is None else Decimal(1 if number else 0)

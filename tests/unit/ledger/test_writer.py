@@ -100,6 +100,82 @@ def test_our_own_bug_stops_the_writer_and_reading_goes_on(tmp_path: Path) -> Non
         assert book.balance("a") == "0.00 SEK"
 
 
+def test_a_bug_closes_the_book_to_what_is_queued_already(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        gate = threading.Event()
+
+        def stall(batch: Batch) -> None:
+            gate.wait(10)
+            raise InvariantBroken("two and two are five")
+
+        broken = book.writer.submit(stall)
+        queued = [book.writer.submit(lambda batch: batch.post([payment("1", "a", "b", "1 kr")])) for _ in range(600)]
+        gate.set()
+        for answer in (broken, *queued):
+            with pytest.raises(InvariantBroken):
+                answer.result(10)
+        assert book.balance("b") == "0.00 SEK"
+
+
+def test_an_exception_that_is_raised_again_and_again_stays_small(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.writer.stop()
+        raised = []
+        for _ in range(3):
+            with pytest.raises(Unavailable) as refusal:
+                book.writer.submit(lambda batch: None)
+            raised.append(refusal.value)
+        assert len({id(each) for each in raised}) == 3
+
+
+def test_nobody_waits_for_ever_when_what_follows_a_commit_fails(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+
+        def fail(_: object) -> None:
+            raise RuntimeError("the screen is gone")
+
+        book.writer._on_commit = fail
+        assert isinstance(book.post(payment("1", "a", "b", "1 kr"))[0], Posted)
+        with pytest.raises(InvariantBroken, match="the screen is gone"):
+            book.writer.submit(lambda batch: None).result(10)
+        assert book.balance("b") == "1.00 SEK"
+
+
+def test_an_account_that_paid_and_is_changed_in_one_batch_keeps_its_totals(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+
+        def pay_and_change(batch: Batch) -> None:
+            batch.post([payment("1", "a", "b", "4 kr")])
+            batch.open_account(account("a", "-20 kr"))
+
+        book.writer.submit(pay_and_change).result(10)
+        assert (book.balance("a"), book.balance("b")) == ("-4.00 SEK", "4.00 SEK")
+        assert book.reader.verify().verified
+
+
+def test_work_that_fails_takes_back_what_it_opened_and_changed(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+
+        def fail(batch: Batch) -> None:
+            batch.open_account(account("a", "-1000 kr"))
+            batch.open_account(account("thief"))
+            batch.post([payment("1", "a", "thief", "900 kr")])
+            raise Rejected("no", "changed my mind")
+
+        with pytest.raises(Rejected):
+            book.writer.submit(fail).result(10)
+        first, second = book.post(payment("1", "a", "thief", "1 kr"), payment("2", "a", "b", "11 kr"))
+        assert isinstance(first, Refused)
+        assert first.reason is Reason.UNKNOWN_CREDIT_ACCOUNT
+        assert isinstance(second, Refused)
+        assert second.reason is Reason.INSUFFICIENT_FUNDS
+        assert book.reader.verify().verified
+
+
 def test_a_full_queue_says_so_at_once(tmp_path: Path) -> None:
     with open_book(tmp_path / "a.db") as book:
         book.writer._queue.maxsize = 1

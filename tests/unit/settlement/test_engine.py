@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 from ledgers import Book, account, open_book
-from settlements import NOON, ZONE, Cell, agreement, sample
+from settlements import METERS, NOON, ZONE, Cell, agreement, sample
 
 from core.clock import to_datetime
-from core.errors import Unavailable
+from core.errors import Rejected, Unavailable
+from core.quantity import UNITS
+from core.sample import TagId
 from ledger.batch import Batch
 from ledger.database import reading
 from settlement import store
-from settlement.meter import Condition
+from settlement.meter import Condition, Counter
 from settlement.prices import load_price_csv
 
 
@@ -170,3 +172,93 @@ def test_two_agreements_settle_one_meter_and_chains_pay_in_one_batch(book: Book)
     assert absorbed.posted == 2
     assert (cell.earned, book.balance("energy")) == ("50.00 SEK", "40.00 SEK")
     assert book.reader.verify().verified
+
+
+def test_a_first_reading_and_the_next_may_come_together(book: Book, tmp_path: Path) -> None:
+    """After a slow start both are absorbed at once: the first charge begins where the meter does, not in 1970."""
+    cell = Cell(book, (agreement("work", "9 * parts if hour < 24 else 0 * parts"),))
+    cell.absorb()
+    cell.absorb(sample("parts", 0, 100), sample("parts", 1, 104))
+    assert cell.earned == "36.00 SEK"
+    with reading(book.engine) as connection:
+        ((_, _, working),) = store.load_charges(connection, 1, "work", 10)
+    assert [part["from"][:4] for part in json.loads(working)] == ["2026"]
+
+
+def test_what_is_counted_in_the_first_batch_is_billed_too(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),))
+    cell.absorb(sample("parts", 0, 100), sample("parts", 1, 103))
+    assert cell.earned == "27.00 SEK"
+
+
+def test_what_was_held_through_the_night_is_priced_from_when_it_began(book: Book) -> None:
+    cell = Cell(book, (agreement("wear", "(rpm / 1) * parts if hour < 24 else 0 * parts"),))
+    for hour in range(10):
+        cell.absorb(sample("parts", hour * 3600, 0))
+    assert cell.absorb(sample("parts", 9 * 3600 + 1, 5)).held
+    cell.absorb(sample("rpm", 9 * 3600 + 2, 2))
+    assert cell.earned == "10.00 SEK"
+    with reading(book.engine) as connection:
+        ((_, _, working),) = store.load_charges(connection, 1, "wear", 10)
+    assert len(json.loads(working)) == 1
+
+
+def test_an_agreement_never_passes_its_debts_to_somebody_else(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),), floor="0 kr")
+    cell.absorb(sample("parts", 0, 100), sample("parts", 1, 110))
+    book.open(account("other", "-1000 kr"))
+    cell.agreements = (agreement("work", "9 * parts", payer="other"),)
+    cell.engine = cell.fresh_engine()
+    with pytest.raises(Rejected, match="line pays cell in SEK since it began"):
+        book.writer.submit(cell.engine.begin()).result(10)
+    assert book.balance("other") == "0.00 SEK"
+
+
+def test_an_agreement_that_comes_back_does_not_bill_the_time_without_it(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"), agreement("rent", "1 * parts")))
+    cell.absorb(sample("parts", 0, 0), sample("parts", 1, 10))
+    both, cell.agreements = cell.agreements, cell.agreements[:1]
+    cell.engine = cell.fresh_engine()
+    cell.absorb(sample("parts", 60, 20))
+    cell.agreements = both
+    cell.engine = cell.fresh_engine()
+    cell.absorb(sample("parts", 120, 20), sample("parts", 121, 21))
+    cell.absorb(sample("parts", 122, 22))
+    assert (
+        cell.earned == "209.00 SEK"
+    )  # 22 parts at 9 kr; 10 + 1 at 1 kr: what came with the first reading is not known
+
+
+def test_an_agreement_that_ends_owing_is_named(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts"),), floor="0 kr")
+    cell.absorb(sample("parts", 0, 100), sample("parts", 1, 110))
+    cell.agreements = ()
+    begun = book.writer.submit(cell.fresh_engine().begin()).result(10)
+    assert begun.ended_owing == ("work",)
+
+
+def test_a_meter_whose_unit_changed_starts_a_new_segment(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell(book, (agreement("power", "2 * energy_kwh"),))
+    cell.absorb(sample("energy", 0, 0), sample("energy", 10, 4000))
+    monkeypatch.setattr("settlements.METERS", (Counter(TagId("cell.energy"), UNITS["kWh"]), *METERS[::2]))
+    cell.agreements = (agreement("power", "2 * energy_kwh"),)
+    cell.engine = cell.fresh_engine()
+    begun = book.writer.submit(cell.engine.begin()).result(10)
+    assert [finding.condition for finding in begun.findings] == [Condition.REDEFINED]
+    cell.absorb(sample("energy", 20, 4), sample("energy", 30, 5))
+    assert cell.earned == "10.00 SEK"
+
+
+def test_garbage_in_one_agreement_leaves_the_others_alone(book: Book) -> None:
+    cell = Cell(book, (agreement("wear", "rpm / 1 * parts"), agreement("work", "9 * parts")))
+    held = cell.absorb(sample("rpm", 0, Decimal(10) ** 17), sample("parts", 0, 0), sample("parts", 1, 2)).held
+    assert [(each.agreement, each.code) for each in held] == [("wear", "amount_too_large")]
+    assert cell.earned == "18.00 SEK"
+
+
+def test_a_debt_beyond_one_transfer_is_paid_in_parts(book: Book) -> None:
+    cell = Cell(book, (agreement("work", "100000000 * parts"),), floor="-40000000000 kr")
+    cell.absorb(sample("parts", 0, 0), sample("parts", 1, 2))
+    for _ in range(3):
+        cell.absorb()
+    assert cell.earned.replace("\u00a0", "") == "200000000.00 SEK"

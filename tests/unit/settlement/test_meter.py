@@ -142,3 +142,30 @@ def test_edges_are_counted_by_their_direction() -> None:
     assert read(Edges(TAG), readings)[0].total == 2
     assert read(Edges(TAG, rising=False, falling=True), readings)[0].total == 2
     assert read(Edges(TAG, rising=True, falling=True), readings)[0].total == 4
+
+
+def test_a_clock_that_was_set_back_costs_one_step_of_time_and_no_more() -> None:
+    before, after = [(7200 + n, True) for n in range(11)], [(n, True) for n in range(11)]
+    state, findings = read(RunningTime(TAG), [sample(at, value) for at, value in (*before, *after)])
+    assert state.total == 20
+    assert [finding.condition for finding in findings] == [Condition.CLOCK_STEPPED]
+    edges, _ = read(Edges(TAG), [sample(7200, False), sample(1, True), sample(2, False), sample(3, True)])
+    assert edges.total == 2
+
+
+def test_values_that_share_a_time_are_all_news() -> None:
+    assert read(Edges(TAG), [sample(0, value) for value in (False, True, False, True)])[0].total == 2
+    assert read(PARTS, [sample(0, value) for value in (100, 101, 103)])[0].total == 3
+
+
+def test_a_gap_in_which_a_register_can_have_turned_over_twice_is_told() -> None:
+    state, findings = read(PARTS, [sample(0, 100), sample(100_000, 105)])
+    assert state.total == 5
+    assert [finding.condition for finding in findings] == [Condition.FIRST, Condition.AMBIGUOUS]
+
+
+@pytest.mark.parametrize("garbage", [Decimal("1e60"), Decimal("-1e18"), Decimal("NaN"), Decimal("Infinity")])
+def test_a_number_that_no_machine_can_mean_is_no_reading(garbage: Decimal) -> None:
+    for meter in (Integral(TAG, UNITS["kW"]), Counter(TAG, UNITS["Wh"]), RunningTime(TAG)):
+        state, _ = read(meter, [sample(0, 1), sample(1, garbage), sample(2, 1)])
+        assert state.total <= 2

@@ -1,0 +1,140 @@
+"""Where every meter and agreement stands: read from the database at start, kept in memory, saved with each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
+
+from core.clock import SECOND
+from core.errors import Rejected
+from core.money import Money, currency
+from core.sample import TagId
+from ledger.batch import Batch
+from settlement import store
+from settlement.agreement import Agreement, AgreementState
+from settlement.meter import Condition, Finding, Meter, MeterState
+from settlement.store import StoredAgreement, StoredMeter
+
+TIME_SAVED_EVERY = 60 * SECOND
+"""Microseconds that a standing meter's time may be behind in the database."""
+
+_Key = TypeVar("_Key")
+_State = TypeVar("_State", MeterState, AgreementState)
+
+
+@dataclass(slots=True)
+class Step:
+    """What one call of absorb changes."""
+
+    meters: dict[TagId, MeterState] = field(default_factory=dict)
+    agreements: dict[str, AgreementState] = field(default_factory=dict)
+
+    def total(self, meter: TagId, positions: Positions) -> Decimal:
+        """What the meter has counted after this step."""
+        state = self.meters.get(meter)
+        return positions.total(meter) if state is None else state.total
+
+
+@dataclass(slots=True)
+class Positions:
+    """Where everything stands, and what of it the database holds: bare time passes unsaved."""
+
+    meters: dict[TagId, MeterState]
+    agreements: dict[str, AgreementState]
+    saved_meters: dict[TagId, MeterState]
+    saved_agreements: dict[str, AgreementState]
+
+    def total(self, meter: TagId) -> Decimal:
+        """What the meter has counted; nothing before it was first read."""
+        state = self.meters.get(meter)
+        return Decimal(0) if state is None else state.total
+
+    def save(
+        self, batch: Batch, step: Step, meters: Mapping[TagId, Meter], agreements: Mapping[str, Agreement]
+    ) -> None:
+        """Write with the batch what must survive a restart; memory follows when the batch is durable."""
+        new_meters = _worth_saving(self.saved_meters, step.meters)
+        new_agreements = _worth_saving(self.saved_agreements, step.agreements)
+        meter_rows = [(meters[tag], state) for tag, state in new_meters.items()]
+        agreement_rows = [(id, agreements[id].terms, state) for id, state in new_agreements.items()]
+        batch.also(lambda connection: store.save_meters(connection, batch.book, meter_rows))
+        batch.also(lambda connection: store.save_agreements(connection, batch.book, agreement_rows))
+
+        def adopt() -> None:
+            self.meters.update(step.meters)
+            self.agreements.update(step.agreements)
+            self.saved_meters.update(new_meters)
+            self.saved_agreements.update(new_agreements)
+
+        batch.when_committed(adopt)
+
+
+def load(
+    batch: Batch, meters: Mapping[TagId, Meter], agreements: Mapping[str, Agreement]
+) -> tuple[Positions, list[Finding], list[str]]:
+    """Where everything stands; what changed about the meters; and the agreements that ended while something was owed.
+
+    Rejected `agreement_is_fixed` when an agreement would change between whom it is: debts are not handed on.
+    Rejected `meter_is_fixed` when a meter would count something else while usage of it waits to be priced.
+    """
+    stored_meters = store.load_meters(batch.connection, batch.book)
+    stored = store.load_agreements(batch.connection, batch.book)
+    for id, agreement in agreements.items():
+        if id in stored and stored[id].terms != agreement.terms:
+            raise Rejected(
+                "agreement_is_fixed",
+                f"in agreement {id!r} {stored[id].terms} since it began, and it cannot become one in which "
+                f"{agreement.terms}; end it and make a new one under another name",
+            )
+    findings: list[Finding] = []
+    redefined: dict[TagId, MeterState] = {}
+    for tag, meter in meters.items():
+        before = stored_meters.get(tag)
+        if before is not None and before.definition != meter.definition:
+            redefined[tag] = _redefine(meter, before, stored)
+            text = f"was a {before.definition}, is a {meter.definition}: a new segment starts at its next reading"
+            findings.append(Finding(tag, Condition.REDEFINED, before.state.time, text))
+    saved_meters = {tag: found.state for tag, found in stored_meters.items() if tag not in redefined}
+    owing = _end(batch, {id: found for id, found in stored.items() if id not in agreements})
+    saved_agreements = {id: found.state for id, found in stored.items() if id in agreements}
+    positions = Positions(
+        {**saved_meters, **redefined}, dict(saved_agreements), dict(saved_meters), dict(saved_agreements)
+    )
+    return positions, findings, owing
+
+
+def _redefine(meter: Meter, before: StoredMeter, agreements: Mapping[str, StoredAgreement]) -> MeterState:
+    for id, agreement in agreements.items():
+        if agreement.state.cursors.get(meter.tag, before.state.total) != before.state.total:
+            raise Rejected(
+                "meter_is_fixed",
+                f"{meter.tag} was a {before.definition} and would be a {meter.definition}, while agreement {id!r} "
+                "has usage of it to price; start with the old definition until that is settled",
+            )
+    return MeterState(total=before.state.total, time=before.state.time, segment=before.state.segment + 1)
+
+
+def _end(batch: Batch, gone: Mapping[str, StoredAgreement]) -> list[str]:
+    """Agreements that the plant's file no longer names bill nothing of what is counted meanwhile."""
+    rows = [
+        (id, found.terms, AgreementState(found.state.number, {}, found.state.charged, found.state.settled))
+        for id, found in gone.items()
+        if found.state.is_counting
+    ]
+    batch.also(lambda connection: store.save_agreements(connection, batch.book, rows))
+    return [id for id, found in gone.items() if _owed(found)]
+
+
+def _owed(found: StoredAgreement) -> int:
+    """In ledger units."""
+    return Money.rounded(found.state.charged, currency(found.terms.currency)).units - found.state.settled
+
+
+def _worth_saving(saved: Mapping[_Key, _State], states: Mapping[_Key, _State]) -> dict[_Key, _State]:
+    return {key: state for key, state in states.items() if _is_worth_saving(saved.get(key), state)}
+
+
+def _is_worth_saving(saved: _State | None, state: _State) -> bool:
+    return saved is None or not state.same_position(saved) or state.time - saved.time >= TIME_SAVED_EVERY
