@@ -1,18 +1,23 @@
-"""Does the book prove itself? Recomputes the chain and every balance from the first row."""
+"""Does the book prove itself? Recomputes the chain and everything that follows from the journal, from the first row."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import re
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from core.money import Money, currency
+from core.errors import Rejected
+from core.money import Money
 from ledger import journal, store
-from ledger.database import Connection, Row
-from ledger.posting import Standing
+from ledger.database import Connection, Row, Table
+from ledger.journal import Seal
+from ledger.replay import Faults, Replay
 from ledger.store import BookHead
+
+_HEAD = re.compile(r"(?P<hash>[0-9a-fA-F]{64})(?:@(?P<batch>[1-9][0-9]{0,17}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,90 +35,111 @@ class Verification:
         return not self.faults
 
 
-FAULTS_SHOWN_MAX = 20
+@dataclass(frozen=True, slots=True)
+class ExpectedHead:
+    """A hash that was kept elsewhere: of batch `batch`, or of the book's last one.
+
+    The chain cannot show that its end was cut off; this can.
+    """
+
+    hash: bytes
+    batch: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ExpectedHead:
+        """Read `HASH` or `HASH@BATCH`; Rejected `not_a_head` otherwise."""
+        match = _HEAD.fullmatch(text)
+        if match is None:
+            raise Rejected("not_a_head", f"expected 64 hexadecimal digits, or those and @BATCH, got {text!r}")
+        return cls(bytes.fromhex(match["hash"]), int(match["batch"]) if match["batch"] else None)
 
 
-def verify(connection: Connection, head: BookHead) -> Verification:
-    """Read the whole book and recompute it with a second, naive bookkeeping."""
-    faults: list[str] = []
-    total_in: dict[int, int] = defaultdict(int)
-    total_out: dict[int, int] = defaultdict(int)
-    links: dict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
-    events = _by_batch(store.read_rows(connection, store.account_event_table, head.book))
-    transfers = _by_batch(store.read_rows(connection, store.transfer_table, head.book))
-    next_events, next_transfers = next(events, None), next(transfers, None)
-    previous, expected_seq, count = journal.GENESIS, 1, 0
+def verify(connection: Connection, head: BookHead, expected: ExpectedHead | None = None) -> Verification:
+    """Read the whole book once, batch by batch, and recompute it with a second bookkeeping."""
+    faults = Faults()
+    replay = Replay(connection, head.book, faults)
+    events = _Journalled(connection, store.account_event_table, head.book, faults)
+    transfers = _Journalled(connection, store.transfer_table, head.book, faults)
+    last, previous, met = 0, journal.GENESIS, None
     for seal in store.read_seals(connection, head.book):
-        if seal.seq != expected_seq:
-            faults.append(f"batch {expected_seq} is missing before batch {seal.seq}")
+        if seal.seq != last + 1:
+            faults.add(f"batch {last + 1} is missing before batch {seal.seq}")
         if seal.previous != previous:
-            faults.append(f"batch {seal.seq} does not continue the batch before it")
-        event_rows: list[Row[Any]] = []
-        transfer_rows: list[Row[Any]] = []
-        if next_events is not None and next_events[0] == seal.seq:
-            event_rows, next_events = next_events[1], next(events, None)
-        if next_transfers is not None and next_transfers[0] == seal.seq:
-            transfer_rows, next_transfers = next_transfers[1], next(transfers, None)
-        again = journal.seal(
-            head.book,
+            faults.add(f"batch {seal.seq} does not continue the batch before it")
+        event_rows, transfer_rows = events.of(seal.seq), transfers.of(seal.seq)
+        recomputed = _hash(seal, event_rows, transfer_rows)
+        if recomputed != seal.hash:
+            faults.add(f"batch {seal.seq} was altered: its rows no longer give the hash it was sealed with")
+        if (seal.transfers, seal.events) != (len(transfer_rows), len(event_rows)):
+            faults.add(
+                f"batch {seal.seq} counts {seal.transfers} transfers and {seal.events} events, "
+                f"it holds {len(transfer_rows)} and {len(event_rows)}"
+            )
+        replay.take(seal.seq, event_rows, transfer_rows)
+        if expected is not None and expected.hash == recomputed:
+            met = seal.seq
+        last, previous = seal.seq, seal.hash
+    events.end()
+    transfers.end()
+    if head.transfers != replay.transfers:
+        faults.add(f"the book counts {head.transfers} transfers, it holds {replay.transfers}")
+    if (last, previous) != (head.seq, head.hash):
+        faults.add(f"the book says it stands at batch {head.seq}, its seals end at batch {last}")
+    if expected is not None and (met is None or met != (expected.batch or last)):
+        faults.add(_unmet(expected, last, met))
+    return Verification(head.seq, replay.transfers, head.hash, replay.compare(), tuple(faults))
+
+
+class _Journalled:
+    """The rows of a journalled table, batch by batch."""
+
+    def __init__(self, connection: Connection, table: Table, book: int, faults: Faults) -> None:
+        self._groups = groupby(store.read_rows(connection, table, book), key=lambda row: int(row.seq))
+        self._faults = faults
+        self._next = self._read()
+
+    def of(self, seq: int) -> list[Row[Any]]:
+        """The rows of the batch; seals are asked for in their order."""
+        while self._next is not None and self._next[0] < seq:
+            self._stray(self._next[0])
+        if self._next is None or self._next[0] > seq:
+            return []
+        rows, self._next = self._next[1], self._read()
+        return rows
+
+    def end(self) -> None:
+        while self._next is not None:
+            self._stray(self._next[0])
+
+    def _stray(self, seq: int) -> None:
+        self._faults.add(f"rows of batch {seq} belong to no seal")
+        self._next = self._read()
+
+    def _read(self) -> tuple[int, list[Row[Any]]] | None:
+        for seq, rows in self._groups:
+            return seq, list(rows)
+        return None
+
+
+def _hash(seal: Seal, events: Sequence[Row[Any]], transfers: Sequence[Row[Any]]) -> bytes | None:
+    """What the rows hash to; None when they have no canonical form, so that nobody can have sealed them."""
+    try:
+        return journal.seal(
+            seal.book,
             seal.seq,
             seal.posted_time,
             seal.previous,
-            [journal.event_form(row.account_no, row.event, row.content) for row in event_rows],
-            [journal.transfer_form(*tuple(row)[3:]) for row in transfer_rows],
-        )
-        if again.hash != seal.hash:
-            faults.append(f"batch {seal.seq} was altered: its rows no longer give the hash it was sealed with")
-        for row in transfer_rows:
-            total_out[row.debit] += row.amount
-            total_in[row.credit] += row.amount
-            number, amount = links[row.debit, row.credit]
-            links[row.debit, row.credit] = (number + 1, amount + row.amount)
-        count += len(transfer_rows)
-        previous, expected_seq = seal.hash, seal.seq + 1
-    if head.transfers != count:
-        faults.append(f"the book counts {head.transfers} transfers, it holds {count}")
-    if (expected_seq - 1, previous) != (head.seq, head.hash):
-        faults.append(f"the book says it stands at batch {head.seq}, its seals end at batch {expected_seq - 1}")
-    for left in (next_events, next_transfers):
-        if left is not None:
-            faults.append(f"rows of batch {left[0]} belong to no seal")
-    standings = store.load_standings(connection, head.book)
-    faults.extend(_wrong_totals(standings.values(), total_in, total_out))
-    stored = {
-        (link.debit, link.credit): (link.transfers, link.amount.units)
-        for link in store.load_links(connection, head.book)
-    }
-    names = {standing.number: standing.account.id for standing in standings.values()}
-    recomputed = {(names.get(d), names.get(c)): total for (d, c), total in links.items()}
-    if stored != recomputed:
-        faults.append("the totals per link are not the sums of their transfers")
-    trial = trial_balance(standings.values())
-    faults.extend(f"accounts in {code} add up to {left}, not to zero" for code, left in trial.items() if left)
-    return Verification(head.seq, count, head.hash, trial, tuple(faults[:FAULTS_SHOWN_MAX]))
+            [journal.event_form(row.account_no, row.event, row.content) for row in events],
+            [journal.transfer_form(*tuple(row)[3:]) for row in transfers],
+        ).hash
+    except (struct.error, OverflowError):
+        return None
 
 
-def trial_balance(standings: Iterable[Standing]) -> dict[str, Money]:
-    """The sum of all balances per currency: zero, or money was made or lost."""
-    sums: dict[str, int] = defaultdict(int)
-    for standing in standings:
-        sums[standing.account.currency.code] += standing.balance
-    return {code: Money(units, currency(code)) for code, units in sorted(sums.items())}
-
-
-def _wrong_totals(standings: Iterable[Standing], total_in: dict[int, int], total_out: dict[int, int]) -> Iterator[str]:
-    for standing in standings:
-        expected = (total_in.pop(standing.number, 0), total_out.pop(standing.number, 0))
-        if (standing.total_in, standing.total_out) != expected:
-            of = standing.account.currency
-            yield (
-                f"{standing.account.id} shows {Money(standing.balance, of).plain()} {of}, "
-                f"its transfers give {Money(expected[0] - expected[1], of).plain()} {of}"
-            )
-    for number in {*total_in, *total_out}:
-        yield f"transfers name account number {number}, which does not exist"
-
-
-def _by_batch(rows: Iterator[Row[Any]]) -> Iterator[tuple[int, list[Row[Any]]]]:
-    for seq, group in groupby(rows, key=lambda row: row.seq):
-        yield seq, list(group)
+def _unmet(expected: ExpectedHead, last: int, met: int | None) -> str:
+    if met is not None and expected.batch is None:
+        return f"the expected hash is that of batch {met}, the book goes on to batch {last}: expect it @{met}"
+    if met is not None:
+        return f"the expected hash is that of batch {met}, not of batch {expected.batch}"
+    place = "any batch" if expected.batch is None else f"batch {expected.batch}"
+    return f"the expected hash {expected.hash.hex()} is not that of {place}: the book ends at batch {last}"
