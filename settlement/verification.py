@@ -1,0 +1,172 @@
+"""Do the charges say what the ledger says? Replays every agreement's charges against its transfers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from core.errors import Rejected
+from core.exact import EXACT
+from core.money import CURRENCIES, TRANSFER_UNITS_MAX, Money
+from ledger.database import Connection, Row
+from ledger.replay import Faults, rows_of
+from ledger.store import account_table, transfer_table
+from settlement.store import agreement_table, charge_table
+
+SOURCE = "agreement:"
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def verify(connection: Connection, book: int) -> tuple[str, ...]:
+    """What does not fit, the first of each agreement, at most `FAULTS_SHOWN_MAX`; the ledger itself is taken as proven.
+
+    One pass over the transfers in their order, each agreement's charges beside them. Nothing in the journal bears
+    witness to meters, to an agreement's cursors and time, or to a charge's working: they are not checked.
+    """
+    faults = Faults()
+    accounts = {
+        row.account_no: (row.account_id, row.currency)
+        for row in connection.execute(account_table.select().where(account_table.c.book_id == book))
+    }
+    billings = {
+        row.agreement_id: _Billing(connection, row)
+        for row in connection.execute(agreement_table.select().where(agreement_table.c.book_id == book))
+    }
+    unknown: set[str] = set()
+    for transfer in _transfers(connection, book):
+        agreement = transfer.source.removeprefix(SOURCE)
+        billing = billings.get(agreement)
+        if billing is None:
+            unknown.add(agreement)
+        elif billing.fault is None:
+            billing.take(transfer, accounts)
+    for agreement, billing in billings.items():
+        if billing.fault is None:
+            billing.end()
+        if billing.fault is not None:
+            faults.add(f"agreement {agreement}: {billing.fault}")
+    charged = charge_table.select().with_only_columns(charge_table.c.agreement_id)
+    for row in connection.execute(charged.where(charge_table.c.book_id == book).distinct()):
+        if row.agreement_id not in billings:
+            unknown.add(row.agreement_id)
+    for agreement in sorted(unknown):
+        faults.add(f"agreement {agreement}: it has charges or transfers, and is missing itself")
+    return tuple(faults)
+
+
+def _transfers(connection: Connection, book: int) -> Iterator[Row[Any]]:
+    """Every transfer that an agreement asked for, in the book's order."""
+    table = transfer_table
+    query = (
+        table.select()
+        .where(table.c.book_id == book, table.c.source.startswith(SOURCE))
+        .order_by(table.c.seq, table.c.position)
+    )
+    yield from connection.execution_options(yield_per=1000).execute(query)
+
+
+class _Fault(Exception):
+    """The first thing about an agreement that does not fit."""
+
+
+class _Billing:
+    """One agreement's charges and transfers, number by number: each number has a charge, a transfer or both."""
+
+    def __init__(self, connection: Connection, agreement: Row[Any]) -> None:
+        self.fault: str | None = None
+        self._agreement = agreement
+        self._number = 0
+        self._charged = Decimal(0)
+        self._settled = 0
+        self._charges = rows_of(
+            connection, charge_table, agreement.book_id, "agreement_id", agreement.agreement_id, order="number"
+        )
+        self._next = next(self._charges, None)
+
+    def take(self, transfer: Row[Any], accounts: Mapping[int, tuple[str, str]]) -> None:
+        """Go on to the number that this transfer settled."""
+        try:
+            self._take(transfer, accounts)
+        except (_Fault, Rejected) as fault:
+            self.fault = f"transfer {transfer.transfer_id.hex()} of batch {transfer.seq}: {fault}"
+
+    def end(self) -> None:
+        """What comes after the last transfer is owed still; then the agreement must say where this has come to."""
+        try:
+            while self._next is not None:
+                self._owe()
+            self._compare()
+        except _Fault as fault:
+            self.fault = str(fault)
+
+    def _take(self, transfer: Row[Any], accounts: Mapping[int, tuple[str, str]]) -> None:
+        paid = self._signed(transfer, accounts)
+        name, _, digits = transfer.reference.rpartition("#")
+        if name != self._agreement.agreement_id or _NUMBER.fullmatch(digits) is None:
+            raise _Fault(f"its reference {transfer.reference!r} names no charge of the agreement")
+        number = int(digits)
+        if number <= self._number:
+            raise _Fault(f"charge {number} was settled before")
+        while self._number < number - 1:
+            self._owe()
+        self._number = number
+        charge = self._next
+        if charge is not None and charge.number == number:
+            if charge.transfer_id != transfer.transfer_id:
+                raise _Fault(f"charge {number} does not say that it was settled by this transfer")
+            if charge.to_time != transfer.effective_time:
+                raise _Fault(f"charge {number} does not end when this transfer says")
+            self._add(charge)
+        due = Money.rounded(self._charged, CURRENCIES[self._agreement.currency]).units - self._settled
+        due = max(-TRANSFER_UNITS_MAX, min(TRANSFER_UNITS_MAX, due))
+        if paid != due:
+            raise _Fault(f"it paid {paid} ledger units, the charges up to number {number} leave {due} to pay")
+        self._settled += paid
+
+    def _signed(self, transfer: Row[Any], accounts: Mapping[int, tuple[str, str]]) -> int:
+        """What went from the payer to the payee, in ledger units."""
+        of = self._agreement
+        sides = (accounts.get(transfer.debit), accounts.get(transfer.credit))
+        payer, payee = (of.payer, of.currency), (of.payee, of.currency)
+        if of.currency in CURRENCIES and sides == (payer, payee):
+            return int(transfer.amount)
+        if of.currency in CURRENCIES and sides == (payee, payer):
+            return -int(transfer.amount)
+        raise _Fault(f"it is not between {of.payer} and {of.payee} in {of.currency}, as the agreement is")
+
+    def _owe(self) -> None:
+        """Go on by one charge that no transfer settled."""
+        self._number += 1
+        charge = self._next
+        if charge is None or charge.number != self._number:
+            raise _Fault(f"charge {self._number} is missing")
+        if charge.transfer_id is not None:
+            raise _Fault(f"charge {self._number} says that {charge.transfer_id.hex()} settled it, which did not")
+        self._add(charge)
+
+    def _add(self, charge: Row[Any]) -> None:
+        if charge.from_time > charge.to_time:
+            raise _Fault(f"charge {charge.number} ends before it begins")
+        self._charged = EXACT.add(self._charged, _decimal(charge.amount))
+        self._next = next(self._charges, None)
+
+    def _compare(self) -> None:
+        shown = self._agreement
+        if shown.number != self._number:
+            raise _Fault(f"it says that its last charge is number {shown.number}, that is number {self._number}")
+        if _decimal(shown.charged) != self._charged:
+            raise _Fault(f"it says that {shown.charged} was charged, its charges add up to {self._charged}")
+        if shown.settled != self._settled:
+            raise _Fault(f"it says that {shown.settled} ledger units were settled, its transfers moved {self._settled}")
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise _Fault(f"{text!r} is not an amount") from None
+    if not number.is_finite():
+        raise _Fault(f"{text!r} is not an amount")
+    return number
