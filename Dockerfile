@@ -23,7 +23,7 @@ RUN groupadd --gid 10001 myntverk \
  && install --directory --owner myntverk --group myntverk --mode 0750 /data \
  && install --directory /config
 COPY --from=build /opt/myntverk /opt/myntverk
-ENV PATH=/opt/myntverk/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/myntverk/bin:$PATH MYNTVERK_PLANT=/config/factory.yaml PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 WORKDIR /
 VOLUME /data
@@ -31,4 +31,4 @@ EXPOSE 4840
 STOPSIGNAL SIGTERM
 # Answers on opc.tcp://127.0.0.1:4840, so the plant's file must let the server listen there.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["myntverk", "health"]
-CMD ["myntverk", "run", "/config/factory.yaml"]
+CMD ["myntverk", "run", "/config/factory.yaml", "--data", "/data"]

@@ -12,12 +12,14 @@ from app.jobs import Jobs
 from app.pipeline import Pipeline
 from connectors.poller import Poller
 from core.clock import SECOND, Clock, Instant
+from core.errors import InvariantBroken
 from core.money import Money
 from ledger.account import Account, AccountId, Party, PartyId
 from ledger.balance import AccountStatus
 from ledger.feed import ChangeFeed
 from ledger.operations import Reader, open_accounts
 from ledger.store import LinkTotal
+from ledger.transfer import Transfer
 from ledger.writer import Writer
 from opcua_server.server import BankServer
 from settlement.engine import Begun, Engine
@@ -33,7 +35,10 @@ class Snapshot:
     samples: int
     transfers: int
     refused: int
+    settling: bool
+    """False when a bug of ours has stopped all payments."""
     statuses: Sequence[AccountStatus]
+    newest: Sequence[Transfer]
     links: Sequence[LinkTotal]
     """What each agreement's payer paid its payee in this run; zero where nothing moved yet."""
     trial_balance: Mapping[str, Money]
@@ -85,7 +90,10 @@ class Gateway:
         return self._parts.clock.monotonic()
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
-        """Ledger first, then the nodes that show it, then the machines; at the end everything queued is settled."""
+        """Ledger first, then the nodes that show it, then the machines; at the end what they said last is settled.
+
+        InvariantBroken, at the end, when a bug of ours had stopped settling.
+        """
         parts = self._parts
         parts.writer.start()
         try:
@@ -105,6 +113,8 @@ class Gateway:
                 await parts.server.stop()
         finally:
             await asyncio.to_thread(parts.writer.stop)
+        if not parts.pipeline.is_settling:
+            raise InvariantBroken("settling had stopped before the run ended; the log says when and why")
 
     def _tell(self, begun: Begun) -> None:
         for finding in begun.findings:
@@ -132,7 +142,9 @@ class Gateway:
             samples=stats.samples,
             transfers=parts.writer.stats.transfers,
             refused=stats.refused,
+            settling=parts.pipeline.is_settling,
             statuses=overview.statuses,
+            newest=overview.newest,
             links=self._links_of_run({(link.debit, link.credit): link for link in overview.links}),
             trial_balance=trial,
             machines=self._machines(),

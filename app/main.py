@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
-import os
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from app import demo as demo_plant
-from app import ledger_commands, wiring
+from app import ledger_commands, user_commands, wiring
 from app.observability import configure_logging
-from app.options import DEMO_FILE, AsJson, DataOption, PlantFile, PlantOption
+from app.options import DEMO_FILE, AsJson, DataOption, PlantFile
 from config.plant import load_plant
 from config.schema import plant_schema
-from core.errors import Misconfigured, MyntverkError, Problem, Rejected
+from core.errors import InvariantBroken, Misconfigured, MyntverkError, Problem, Rejected
 from core.quantity import parse_duration
-from opcua_server.security import write_password_file
 
 EXIT_MISCONFIGURED = 2
+EXIT_BROKEN = 3
 HEALTH_TIMEOUT_SECONDS = 5.0
 
 app = typer.Typer(
@@ -31,9 +32,8 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-user_app = typer.Typer(help="Users of the OPC UA server.", no_args_is_help=True)
 app.add_typer(ledger_commands.app, name="ledger")
-app.add_typer(user_app, name="user")
+app.add_typer(user_commands.app, name="user")
 
 LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning, error or critical.")]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Logs as one JSON object a line.")]
@@ -41,10 +41,15 @@ LogJson = Annotated[bool, typer.Option("--log-json", help="Logs as one JSON obje
 
 def main() -> None:
     """Entry point: every expected failure is a few clear lines and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names are not ASCII, whatever the locale says
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app()
     except Misconfigured as wrong:
         _fail(wrong, EXIT_MISCONFIGURED)
+    except InvariantBroken as bug:
+        _fail(bug, EXIT_BROKEN)
     except MyntverkError as error:
         _fail(error, 1)
 
@@ -61,6 +66,19 @@ def _duration(text: str | None) -> float | None:
         return parse_duration(text).total_seconds()
     except Rejected:
         raise typer.BadParameter(f"expected a time such as '20s' or '5 min', got {text!r}") from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"Myntverk {version('myntverk')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """What every command takes."""
 
 
 @app.command()
@@ -152,27 +170,5 @@ def health(
     print(f"{endpoint}: good, the ledger stands at batch {sequence}")
 
 
-@user_app.command("add")
-def add_user(
-    name: Annotated[str, typer.Argument(help="A user of the plant's file whose password stands in a password_file.")],
-    plant: PlantOption = DEMO_FILE,
-    data: DataOption = None,
-) -> None:
-    """Set a user's password; it is asked for, or read from standard input when that is not a terminal."""
-    found = load_plant(plant)
-    user = found.users.get(name)
-    if user is None or user.password_file is None:
-        known = ", ".join(name for name, user in found.users.items() if user.password_file) or "none"
-        raise Rejected("unknown_user", f"{plant} has no user {name!r} with a password_file; it has: {known}")
-    if sys.stdin.isatty():
-        password = typer.prompt(f"Password for {name}", hide_input=True, confirmation_prompt=True)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
-    path = wiring.data_directory(found, data) / user.password_file
-    write_password_file(path, password)
-    print(f"{path} written; restart Myntverk to let {name} in with it")
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUTF8", "1")
     main()

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import structlog
 
@@ -31,6 +32,7 @@ INBOX_LENGTH_MAX = 1_000
 SAMPLES_PER_COMMIT_MAX = 5_000
 RETRY_WAIT_SECONDS = 1.0
 DRAIN_SECONDS_MAX = 3.0
+CANCEL_AGAIN_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -57,7 +59,7 @@ class Pipeline:
         self._server = server
         self._book = book
         self._head = BookHead(0, 0, b"", 0)
-        self._settling = True
+        self.is_settling = True
         self._inbox: asyncio.Queue[list[Sample]] = asyncio.Queue(INBOX_LENGTH_MAX)
 
     async def run(self, pollers: Sequence[Poller], stop: asyncio.Event) -> None:
@@ -67,9 +69,7 @@ class Pipeline:
             showing = tasks.create_task(self._show_accounts())
             reading = [tasks.create_task(poller.run()) for poller in pollers]
             await stop.wait()
-            for task in reading:
-                task.cancel()
-            await asyncio.wait(reading, timeout=DRAIN_SECONDS_MAX) if reading else None
+            await _end(reading)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._inbox.join(), DRAIN_SECONDS_MAX)
             settling.cancel()
@@ -104,7 +104,7 @@ class Pipeline:
     def ledger_status(self, head: BookHead) -> LedgerStatus:
         """The book as a whole, as its nodes show it."""
         self._head = head
-        return LedgerStatus(self._book, head.seq, head.transfers, self.stats.refused, head.hash, self._settling)
+        return LedgerStatus(self._book, head.seq, head.transfers, self.stats.refused, head.hash, self.is_settling)
 
     async def _next_samples(self) -> tuple[list[Sample], int]:
         """Everything that was delivered, up to a commit's worth, and in how many deliveries."""
@@ -135,7 +135,7 @@ class Pipeline:
                 return absorbed
 
     async def _only_show(self) -> None:
-        self._settling = False
+        self.is_settling = False
         await self._server.publisher.publish_ledger(self.ledger_status(self._head))
         while True:
             samples, _ = await self._next_samples()
@@ -157,3 +157,12 @@ class Pipeline:
         for agreement in self.stats.waiting.keys() - waiting.keys():
             log.info("usage waits no more", agreement=agreement)
         self.stats.waiting = {agreement: held.code for agreement, held in waiting.items()}
+
+
+async def _end(tasks: Sequence[asyncio.Task[NoReturn]]) -> None:
+    """Cancel until it is heard: a library below may lose a cancellation."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)

@@ -20,6 +20,8 @@ from ledger.account import AccountId, PartyId
 
 RATE_WINDOW_SECONDS = 10.0
 TRANSFERS_SHOWN = 8
+NARROW = "\u00a0"
+"""Between thousands, as in Swedish."""
 
 
 @dataclass(slots=True)
@@ -41,7 +43,8 @@ class Screen:
         head = Text.assemble(
             (self.title, "bold"),
             f"   {snapshot.seconds:,.0f} s   {snapshot.samples:,} samples   {snapshot.transfers:,} transfers"
-            f"   {rate:,.1f}/s   {snapshot.refused} refused   {gateway.endpoint}",
+            f"   {rate:,.1f}/s   {snapshot.refused} refused   {gateway.endpoint}".replace(",", NARROW),
+            ("" if snapshot.settling else "   SETTLING HAS STOPPED: see the log", "bold red"),
         )
         trial = "  ".join(f"{code} {total.plain()}" for code, total in snapshot.trial_balance.items())
         foot = Text.assemble(("sum of all balances  ", "dim"), trial, ("    Ctrl-C ends the run", "dim"))
@@ -67,8 +70,8 @@ class Screen:
             table.add_row(
                 account.name,
                 owners.get(account.owner, account.owner),
-                Text(_kronor(status.balance), style="yellow" if low else ""),
-                _kronor(status.available),
+                Text(_money(status.balance), style="yellow" if low else ""),
+                _money(status.available),
                 shown,
             )
         return table
@@ -83,24 +86,22 @@ class Screen:
             table.add_row(
                 _name(names, link.debit),
                 _name(names, link.credit),
-                f"{link.transfers:,}",
-                _kronor(link.amount),
-                f"{per_second:,.3f}" if per_second else "–",
+                f"{link.transfers:,}".replace(",", NARROW),
+                _money(link.amount),
+                f"{per_second:,.3f}".replace(",", NARROW) if per_second else "–",
             )
         return table
 
     def _last(self, snapshot: Snapshot) -> Table:
         table = _table("time", "payer", "payee", ">amount", "for")
         names = {status.account.id: status.account.name for status in snapshot.statuses}
-        transfers = {s.last_transfer.id: s.last_transfer for s in snapshot.statuses if s.last_transfer}
-        newest = sorted(transfers.values(), key=lambda t: (t.seq, t.position), reverse=True)
-        for transfer in newest[:TRANSFERS_SHOWN]:
+        for transfer in snapshot.newest[:TRANSFERS_SHOWN]:
             request = transfer.request
             table.add_row(
                 f"{to_datetime(transfer.posted_time).astimezone(self.zone):%H:%M:%S}",
                 _name(names, request.debit),
                 _name(names, request.credit),
-                f"{request.amount.amount:,.4f}",
+                f"{request.amount.amount:,.4f}".replace(",", NARROW),
                 request.text,
             )
         return table
@@ -113,8 +114,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _kronor(money: Money) -> str:
-    return f"{money.amount:,.2f} {money.currency}".replace(",", "\u00a0")
+def _money(money: Money) -> str:
+    return f"{money.amount:,.2f} {money.currency}".replace(",", NARROW)
 
 
 def _name(names: dict[AccountId, str], account: AccountId) -> str:

@@ -96,11 +96,11 @@ def reader(plant: Plant, data: Path | None) -> Reader:
 
 
 def ledger_url(plant: Plant, data: Path | None) -> str:
-    """Where the ledger is: as the file says, in the folder `data` instead when that is given."""
+    """Where the ledger is: as the file says and beside it, or in the folder `data` when that is given."""
     path = sqlite_path(plant.ledger.url)
-    if path is None or data is None:
+    if path is None:
         return plant.ledger.url
-    return f"sqlite:///{data / path.name}"
+    return f"sqlite:///{(plant.folder / path if data is None else data / path.name).resolve()}"
 
 
 def data_directory(plant: Plant, data: Path | None) -> Path:

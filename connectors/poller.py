@@ -82,7 +82,9 @@ class Poller:
             except InvariantBroken:
                 raise
             except Exception as error:
+                _end_if_cancelled()
                 return error
+            _end_if_cancelled()
             self._connected()
             await self._hand_over(readings)
             if (every := self._connector.every_seconds) is not None:
@@ -136,3 +138,10 @@ class Poller:
             self.stats.lost += 1
             await self._hand_over([bad(tag, self.stats.last_error) for tag in self._tags])
         await self._connector.close()
+
+
+def _end_if_cancelled() -> None:
+    """A library that awaits by `asyncio.wait_for` loses a cancellation on Python 3.11 if its answer comes just then."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

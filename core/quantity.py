@@ -55,7 +55,9 @@ class Unit:
         """Multiply a number in this unit by this to have it in `other`; Rejected `unit_mismatch`."""
         if self.dimension != other.dimension:
             raise Rejected(
-                "unit_mismatch", f"{self.symbol} ({self.dimension}) cannot become {other.symbol} ({other.dimension})"
+                "unit_mismatch",
+                f"{self.symbol or 'a number without a unit'} ({self.dimension}) cannot become "
+                f"{other.symbol or 'a number without a unit'} ({other.dimension})",
             )
         return self.factor / other.factor
 

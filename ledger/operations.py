@@ -18,6 +18,7 @@ from ledger.verification import Verification, verify
 from ledger.writer import Work
 
 STATEMENT_PAGE_MAX = 1_000
+NEWEST_SHOWN = 10
 
 
 def open_accounts(parties: Sequence[Party], accounts: Sequence[Account]) -> Work[None]:
@@ -38,8 +39,8 @@ def open_accounts(parties: Sequence[Party], accounts: Sequence[Account]) -> Work
                 was = standing.account
                 raise Rejected(
                     "account_is_fixed",
-                    f"{account.id} belongs to {was.owner} in {was.currency} since it was opened and cannot become "
-                    f"{account.owner}'s in {account.currency}; open a new account instead",
+                    f"account {account.id!r} belongs to {was.owner!r} in {was.currency} since it was opened, "
+                    f"not to {account.owner!r} in {account.currency}; open a new account instead",
                 )
         batch.set_parties(parties)
         for account in accounts:
@@ -55,6 +56,8 @@ class Overview:
     head: BookHead
     statuses: list[AccountStatus]
     links: list[LinkTotal]
+    newest: list[Transfer]
+    """The last transfers, newest first."""
 
 
 class Reader:
@@ -67,7 +70,12 @@ class Reader:
     def overview(self) -> Overview:
         with reading(self._engine) as connection:
             head = self._head(connection)
-            return Overview(head, store.load_statuses(connection, head.book), store.load_links(connection, head.book))
+            return Overview(
+                head,
+                store.load_statuses(connection, head.book),
+                store.load_links(connection, head.book),
+                store.load_newest(connection, head.book, NEWEST_SHOWN),
+            )
 
     def find(self, transfer: TransferId) -> Transfer | None:
         with reading(self._engine) as connection:

@@ -399,6 +399,16 @@ def load_statement(
     return [_transfer(found) for found in connection.execute(query)]
 
 
+def load_newest(connection: Connection, book: int, limit: int) -> list[Transfer]:
+    """The book's last transfers, newest first."""
+    query = (
+        _TRANSFERS.where(transfer_table.c.book_id == book)
+        .order_by(transfer_table.c.seq.desc(), transfer_table.c.position.desc())
+        .limit(limit)
+    )
+    return [_transfer(found) for found in connection.execute(query)]
+
+
 def append_links(connection: Connection, book: int, totals: Mapping[tuple[int, int], tuple[int, int]]) -> None:
     """Add (transfers, amount) to the running total of each (debit, credit)."""
     rows = [(book, debit, credit, transfers, amount) for (debit, credit), (transfers, amount) in totals.items()]
