@@ -11,7 +11,10 @@ from core.sample import Quality, TagId, Value
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One tag as the device gave it, scaled to the tag's unit; `source_time` is the device's own, if it has one."""
+    """One tag as the device gave it, scaled to the tag's unit.
+
+    `source_time` is the device's own, or the connector's where that would be out of order; None: the time of the read.
+    """
 
     tag: TagId
     value: Value
@@ -38,7 +41,9 @@ class Connector(Protocol):
         ...
 
     async def read(self) -> list[Reading]:
-        """What the device says now, or the news since the last call; [] when all is quiet.
+        """What the device says now, or the news since the last call and what is known not to have changed.
+
+        [] when nothing is known.
 
         Raises Unavailable when the device is lost. A tag that alone cannot be read is a BAD reading.
         """

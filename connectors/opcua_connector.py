@@ -20,6 +20,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from connectors.connector import Reading, bad
 from connectors.opcua_node import NodeAddress
+from connectors.repeater import Repeater
 from connectors.scaling import Scale, decimal_of_float32, decimal_of_float64, unscaled
 from connectors.settings import OpcUaSettings
 from core.clock import Clock, Instant, from_datetime
@@ -34,6 +35,8 @@ ITEMS_PER_REQUEST = 500
 """Many servers refuse larger messages."""
 LOOK_SECONDS = 0.5
 """How often a quiet connection is looked at."""
+ALIVE_SECONDS = 1.0
+"""How often a quiet server is asked to prove that its subscription lives; each proof lets readings be repeated."""
 RENEW_SHARE = 0.75
 """Of a channel's lifetime, after which it is renewed (Part 4, 5.5.2.1)."""
 SESSION_SECONDS = 60
@@ -52,7 +55,11 @@ class SubscribedTag:
 
 
 class OpcUaConnector:
-    """One server over one session with one subscription. `read` waits for news, half a second at most."""
+    """One server over one session with one subscription. `read` waits for news, half a second at most.
+
+    The server tells changes alone. While it proves that it is alive, `read` tells about once a second what did not
+    change, so that whoever sums over time knows a steady machine from a lost one.
+    """
 
     def __init__(self, machine: str, settings: OpcUaSettings, tags: Sequence[SubscribedTag], clock: Clock) -> None:
         self._where = f"{machine} at {settings.url}"
@@ -67,6 +74,9 @@ class OpcUaConnector:
         """Tags, by their place, that the server refused to monitor; it may only be starting up."""
         self._refused: list[Reading] = []
         self._ask_again_at = 0.0
+        self._repeater = Repeater(clock)
+        self._sequence = 0
+        """Number of the message that comes next; 0 before the first."""
         self._quiet_seconds = 0.0
         self._alive_seconds = 0.0
         self._renew_at = 0.0
@@ -112,11 +122,13 @@ class OpcUaConnector:
                 messages = [await self._messages.get()]
         except TimeoutError:
             await self._look(client)
-            return []
+            return self._repeater.quiet()
         self._quiet_seconds = 0.0
         while not self._messages.empty():
             messages.append(self._messages.get_nowait())
-        return [reading for message in messages for reading in self._readings(message)]
+        changes = (reading for message in messages for reading in self._readings(message))
+        is_newest = len(messages) < MESSAGES_MAX and not messages[-1].MoreNotifications
+        return self._repeater.heard(changes, newest=is_newest)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -143,7 +155,7 @@ class OpcUaConnector:
 
     async def _subscribe(self, client: Client) -> None:
         publishing_seconds = self._settings.publishing.total_seconds()
-        alive_count = max(round(self._timeout_seconds / 3 / publishing_seconds), 1)
+        alive_count = max(int(min(self._timeout_seconds / 3, ALIVE_SECONDS) / publishing_seconds), 1)
         parameters = ua.CreateSubscriptionParameters(
             RequestedPublishingInterval=publishing_seconds * 1000,
             RequestedLifetimeCount=max(round(SESSION_SECONDS / publishing_seconds), 3 * alive_count),
@@ -154,7 +166,12 @@ class OpcUaConnector:
         )
         created = await client.uaclient.create_subscription(parameters, self._messages.put)
         self._subscription = created.SubscriptionId
-        self._alive_seconds = created.RevisedPublishingInterval * created.RevisedMaxKeepAliveCount / 1000
+        publishing_seconds = created.RevisedPublishingInterval / 1000
+        self._alive_seconds = publishing_seconds * created.RevisedMaxKeepAliveCount
+        # Between rare proofs a repeat is sound only if a change would have been published before it.
+        is_rare = self._alive_seconds > ALIVE_SECONDS >= publishing_seconds
+        self._repeater = Repeater(self._clock, self._alive_seconds if is_rare else 0.0)
+        self._sequence = 0
 
     async def _monitor(self, client: Client, indexes: Iterable[int]) -> list[tuple[int, str]]:
         """Ask for these tags' changes; the answer is the refused ones and why. They are asked for again later."""
@@ -200,7 +217,9 @@ class OpcUaConnector:
         )
 
     def _readings(self, message: ua.PublishResult) -> Iterator[Reading]:
-        for notification in message.NotificationMessage.NotificationData or ():
+        notifications = message.NotificationMessage.NotificationData or ()
+        self._count(message.NotificationMessage.SequenceNumber, is_alive_sign=not notifications)
+        for notification in notifications:
             if isinstance(notification, ua.DataChangeNotification):
                 for item in notification.MonitoredItems:
                     if item.ClientHandle < len(self._tags):
@@ -209,12 +228,18 @@ class OpcUaConnector:
                 ended = status_name(notification.Status.value)
                 raise Unavailable(f"{self._where}: the server ended the subscription: {ended}")
 
+    def _count(self, sequence: int, *, is_alive_sign: bool) -> None:
+        """A keep-alive carries the number of the message to come (Part 4, 5.14.1.2): so a lost one shows."""
+        if self._sequence and sequence > self._sequence:
+            self._repeater.forget()
+        self._sequence = sequence if is_alive_sign else sequence + 1
+
     async def _look(self, client: Client) -> None:
         """Nothing came for a while: is the server still there, and does it still publish?"""
         self._quiet_seconds += LOOK_SECONDS
         if client.state is not UaClientState.CONNECTED:
             raise Unavailable(f"{self._where}: connection lost")
-        if self._quiet_seconds < self._timeout_seconds / 2:
+        if self._quiet_seconds < min(self._timeout_seconds / 2, ALIVE_SECONDS):
             return
         if self._quiet_seconds > 3 * self._alive_seconds + self._timeout_seconds:
             # The session lives but its subscription does not: values would stay GOOD for ever.

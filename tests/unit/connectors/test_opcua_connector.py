@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from itertools import groupby
 
 import pytest
 import pytest_asyncio
@@ -115,13 +116,10 @@ async def test_every_kind_of_value_arrives_exact_and_with_the_servers_time(port)
     assert all(reading.source_time is not None for reading in readings.values())
 
 
-async def test_a_change_arrives_and_silence_is_no_reading(server, port):
-    connector = a_connector(port, by_uri("Level"), timeout="400 ms")
+async def test_a_change_arrives_with_the_time_at_which_the_server_saw_it(server, port):
+    connector = a_connector(port, by_uri("Level"))
     await connector.connect()
     await read_until(connector, 1)
-    quiet_until = asyncio.get_running_loop().time() + 1.3  # more than thrice the timeout
-    while asyncio.get_running_loop().time() < quiet_until:
-        assert await connector.read() == []
     before = SystemClock().now()
     await write(server, "Level", 0.7)
     reading = (await read_until(connector, 1))["Level"]
@@ -176,7 +174,7 @@ async def test_a_server_that_stops_is_lost_once_and_read_again_when_it_is_back(c
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
     assert [entry["event"] for entry in logs] == ["machine connected", "machine lost", "machine is back"]
-    assert [sample.value for sample in collected] == [7, 8, None, 7]
+    assert [value for value, _ in groupby(sample.value for sample in collected)] == [7, 8, None, 7]
 
 
 class Tap:
