@@ -46,7 +46,7 @@ def _modbus_tag(machine: str, name: str, settings: ModbusSettings, tag: ModbusTa
         type=tag.type,
         order=tag.order,
         bit=tag.address.bit,
-        scale=scaler(tag.scale, tag.offset),
+        scale=scaler(tag.scale, tag.offset, tag.min, tag.max),
         not_available=tag.not_available,
     )
     if found.end > 65536:
@@ -86,7 +86,8 @@ def _build_opcua(machine: str, settings: OpcUaSettings, tags: Tags, clock: Clock
     if problems := _check_opcua(settings, tags):
         raise Misconfigured(problems)
     subscribed = [
-        SubscribedTag(tag_id(machine, name), tag.node, scaler(tag.scale, tag.offset)) for name, tag in tags.items()
+        SubscribedTag(tag_id(machine, name), tag.node, scaler(tag.scale, tag.offset, tag.min, tag.max))
+        for name, tag in tags.items()
     ]
     return OpcUaConnector(machine, settings, subscribed, clock)
 

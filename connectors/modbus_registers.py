@@ -7,6 +7,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from connectors.connector import Reading, bad
@@ -233,14 +234,21 @@ def _decode(tag: RegisterTag) -> Decode:
                 return absent
             if not math.isfinite(raw):
                 return bad(name, f"expected a number, the register holds {raw}")
-            return Reading(name, scale(decimal_of(raw)), Quality.GOOD)
+            return _measured(name, scale, decimal_of(raw))
 
         return decode_float
 
     def decode_integer(raw: float) -> Reading:
-        return absent if raw == missing else Reading(name, scale(int(raw)), Quality.GOOD)
+        return absent if raw == missing else _measured(name, scale, int(raw))
 
     return decode_integer
+
+
+def _measured(name: TagId, scale: Scale, raw: int | Decimal) -> Reading:
+    try:
+        return Reading(name, scale(raw), Quality.GOOD)
+    except ValueError as error:
+        return bad(name, str(error))
 
 
 def pattern_value(type: RegisterType, pattern: int) -> float:

@@ -9,24 +9,49 @@ from decimal import Context, Decimal
 EXACT = Context(prec=60)
 """Room for a 64-bit register times a scale of 28 digits, without rounding."""
 
+MEASURABLE = 10**18
+"""No machine measures this much of anything: such a number is garbage, whatever its status says."""
+
 Scale = Callable[[int | Decimal], int | Decimal]
+"""Raises ValueError, which names the bound, for a value outside its bounds."""
 
 _FLOAT32 = struct.Struct(">f")
 
 
 def unscaled(raw: int | Decimal) -> int | Decimal:
-    """The raw number is the value."""
+    """The raw number is the value; ValueError when it is beyond what can be measured."""
+    if not -MEASURABLE < raw < MEASURABLE:
+        raise ValueError(f"expected a number of at most 18 digits, got {raw}: beyond what can be measured")
     return raw
 
 
-def scaler(scale: Decimal, offset: Decimal) -> Scale:
-    """The function raw → raw · scale + offset. Whole numbers stay `int` when scale and offset are whole."""
+def scaler(scale: Decimal, offset: Decimal, low: Decimal | None = None, high: Decimal | None = None) -> Scale:
+    """The function raw → raw · scale + offset. Whole numbers stay `int` when scale and offset are whole.
+
+    It raises ValueError for a value below `low`, above `high`, or beyond what can be measured.
+    """
+    scaled = _line(scale, offset)
+    if low is None and high is None:
+        return unscaled if scaled is None else lambda raw: unscaled(scaled(raw))
+    return lambda raw: _bounded(unscaled(raw if scaled is None else scaled(raw)), low, high)
+
+
+def _line(scale: Decimal, offset: Decimal) -> Scale | None:
+    """None when the raw number is the value."""
     if scale == 1 and offset == 0:
-        return unscaled
+        return None
     if scale == scale.to_integral_value() and offset == offset.to_integral_value():
         factor, shift = int(scale), int(offset)
         return lambda raw: raw * factor + shift if isinstance(raw, int) else _scaled(raw, scale, offset)
     return lambda raw: _scaled(raw, scale, offset)
+
+
+def _bounded(value: int | Decimal, low: Decimal | None, high: Decimal | None) -> int | Decimal:
+    if low is not None and value < low:
+        raise ValueError(f"expected at least min {low:f}, got {Decimal(value):f}")
+    if high is not None and value > high:
+        raise ValueError(f"expected at most max {high:f}, got {Decimal(value):f}")
+    return value
 
 
 def _scaled(raw: int | Decimal, scale: Decimal, offset: Decimal) -> Decimal:

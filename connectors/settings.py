@@ -131,7 +131,29 @@ class ModbusSettings(_Settings):
     ] = "manual"
 
 
-class ModbusTag(_Settings):
+class _Tag(_Settings):
+    """What the raw number of a tag means, and which values can be true."""
+
+    scale: ExactNumber = Decimal(1)
+    offset: ExactNumber = Decimal(0)
+    unit: UnitOfMeasure = ONE
+    min: Annotated[
+        ExactNumber | None, Field(description="Least value that can be true, in the tag's unit; what is below is BAD.")
+    ] = None
+    max: Annotated[
+        ExactNumber | None, Field(description="Largest value that can be true, in the tag's unit; above is BAD.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _measures(self) -> Self:
+        if self.scale == 0:
+            raise ValueError("scale is 0: every reading would be the offset")
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError(f"expected min below max, got min {self.min:f} and max {self.max:f}")
+        return self
+
+
+class ModbusTag(_Tag):
     """Where a tag is in a Modbus device and what its bits mean."""
 
     address: ModbusAddress
@@ -139,9 +161,6 @@ class ModbusTag(_Settings):
     order: Annotated[Order, Field(description="Bytes of the value, A the most significant, as they arrive.")] = (
         Order.ABCD
     )
-    scale: ExactNumber = Decimal(1)
-    offset: ExactNumber = Decimal(0)
-    unit: UnitOfMeasure = ONE
     not_available: Annotated[
         Pattern | None, Field(description="Raw pattern by which the device says that it has no value.")
     ] = None
@@ -152,13 +171,12 @@ class ModbusTag(_Settings):
         if self.type is RegisterType.BOOL:
             if not address.area.holds_bits and address.bit is None:
                 raise ValueError(f"a bool in a register needs its bit, such as '{address}.0'")
-            if self.scale != 1 or self.offset != 0 or self.not_available is not None:
-                raise ValueError("a bool has no scale, offset or not_available")
+            bounds = (self.min, self.max, self.not_available)
+            if self.scale != 1 or self.offset != 0 or any(bound is not None for bound in bounds):
+                raise ValueError("a bool has no scale, offset, min, max or not_available")
             return self
         if address.area.holds_bits or address.bit is not None:
             raise ValueError(f"'{address}' is one bit; expected type bool, got {self.type}")
-        if self.scale == 0:
-            raise ValueError("scale is 0: every reading would be the offset")
         if self.not_available is not None:
             pattern_value(self.type, self.not_available)
         return self
@@ -190,16 +208,7 @@ class OpcUaSettings(_Settings):
         return self
 
 
-class OpcUaTag(_Settings):
+class OpcUaTag(_Tag):
     """Which node a tag is."""
 
     node: Node
-    scale: ExactNumber = Decimal(1)
-    offset: ExactNumber = Decimal(0)
-    unit: UnitOfMeasure = ONE
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.scale == 0:
-            raise ValueError("scale is 0: every reading would be the offset")
-        return self

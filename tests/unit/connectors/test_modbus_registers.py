@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.modbus_address import Address, Area
 from connectors.modbus_registers import Block, Order, RegisterTag, RegisterType, pattern_value, plan
-from connectors.scaling import decimal_of_float32, decimal_of_float64, scaler
+from connectors.scaling import MEASURABLE, decimal_of_float32, decimal_of_float64, scaler
 from core.errors import Rejected
 from core.sample import Quality, TagId
 
@@ -118,7 +118,7 @@ def tags_and_values(draw):
         type_, order = draw(types), draw(st.sampled_from(Order))
         bits = 16 * type_.words
         low = -(1 << bits - 1) if type_.value.startswith("int") else 0
-        value = draw(st.integers(low, low + (1 << bits) - 1))
+        value = draw(st.integers(max(low, 1 - MEASURABLE), min(low + (1 << bits), MEASURABLE) - 1))
         offset += draw(st.integers(0, 5))
         tags.append(a_tag(f"t{number}", type_, offset, order=order))
         if draw(st.booleans()):

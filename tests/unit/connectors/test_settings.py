@@ -66,6 +66,9 @@ def test_a_scale_is_the_decimal_that_was_written(written):
         ({"address": "holding:1", "type": "uint16", "not_available": 65536}, "expected a pattern of 16 bits"),
         ({"address": "holding:1", "type": "uint16", "not_available": "x"}, "such as 0xFFFF"),
         ({"address": "holding:1", "type": "uint16", "adress": 1}, "Extra inputs are not permitted"),
+        ({"address": "holding:1", "type": "uint16", "min": 5, "max": 5}, "expected min below max, got min 5 and max 5"),
+        ({"address": "holding:1", "type": "uint16", "min": "low"}, "expected a plain number such as 0.01"),
+        ({"address": "coil:1", "type": "bool", "max": 1}, "a bool has no scale, offset, min, max"),
     ],
 )
 def test_a_wrong_modbus_tag_is_told_what_was_expected(tag, told):
@@ -88,6 +91,20 @@ def test_a_wrong_modbus_tag_is_told_what_was_expected(tag, told):
 def test_wrong_modbus_settings_are_told_what_was_expected(settings, told):
     with pytest.raises(ValidationError, match=told):
         MODBUS.settings.model_validate(settings)
+
+
+def test_a_wrong_opcua_tag_is_told_what_was_expected():
+    with pytest.raises(ValidationError, match=r"expected min below max, got min 0.5 and max -1"):
+        OPCUA.tag.model_validate({"node": "i=1", "min": 0.5, "max": -1})
+    with pytest.raises(ValidationError, match="scale is 0"):
+        OPCUA.tag.model_validate({"node": "i=1", "scale": 0})
+
+
+@pytest.mark.parametrize("bounds", [{"min": 0}, {"max": "0.5"}, {"min": -0.5, "max": 0}])
+@pytest.mark.parametrize("where", [{"node": "i=1"}, {"address": "input:1", "type": "uint16"}], ids=["opcua", "modbus"])
+def test_either_bound_may_be_given_alone(where, bounds):
+    tag = (OPCUA if "node" in where else MODBUS).tag.model_validate({**where, **bounds})
+    assert (tag.min, tag.max) == tuple(Decimal(str(bounds[key])) if key in bounds else None for key in ("min", "max"))
 
 
 @pytest.mark.parametrize(
