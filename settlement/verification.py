@@ -77,12 +77,14 @@ class _Billing:
     def __init__(self, connection: Connection, agreement: Row[Any]) -> None:
         self.fault: str | None = None
         self._agreement = agreement
+        self._id: str = agreement.agreement_id
+        self._currency = CURRENCIES.get(agreement.currency)
+        self._payer = (agreement.payer, agreement.currency)
+        self._payee = (agreement.payee, agreement.currency)
         self._number = 0
         self._charged = Decimal(0)
         self._settled = 0
-        self._charges = rows_of(
-            connection, charge_table, agreement.book_id, "agreement_id", agreement.agreement_id, order="number"
-        )
+        self._charges = rows_of(connection, charge_table, agreement.book_id, "agreement_id", self._id, order="number")
         self._next = next(self._charges, None)
 
     def take(self, transfer: Row[Any], accounts: Mapping[int, tuple[str, str]]) -> None:
@@ -102,9 +104,14 @@ class _Billing:
             self.fault = str(fault)
 
     def _take(self, transfer: Row[Any], accounts: Mapping[int, tuple[str, str]]) -> None:
-        paid = self._signed(transfer, accounts)
+        currency = self._currency
+        sides = (accounts.get(transfer.debit), accounts.get(transfer.credit))
+        if currency is None or sides not in ((self._payer, self._payee), (self._payee, self._payer)):
+            of = self._agreement
+            raise _Fault(f"it is not between {of.payer} and {of.payee} in {of.currency}, as the agreement is")
+        paid = transfer.amount if sides[0] == self._payer else -transfer.amount
         name, _, digits = transfer.reference.rpartition("#")
-        if name != self._agreement.agreement_id or _NUMBER.fullmatch(digits) is None:
+        if name != self._id or _NUMBER.fullmatch(digits) is None:
             raise _Fault(f"its reference {transfer.reference!r} names no charge of the agreement")
         number = int(digits)
         if number <= self._number:
@@ -119,22 +126,11 @@ class _Billing:
             if charge.to_time != transfer.effective_time:
                 raise _Fault(f"charge {number} does not end when this transfer says")
             self._add(charge)
-        due = Money.rounded(self._charged, CURRENCIES[self._agreement.currency]).units - self._settled
+        due = Money.rounded(self._charged, currency).units - self._settled
         due = max(-TRANSFER_UNITS_MAX, min(TRANSFER_UNITS_MAX, due))
         if paid != due:
             raise _Fault(f"it paid {paid} ledger units, the charges up to number {number} leave {due} to pay")
         self._settled += paid
-
-    def _signed(self, transfer: Row[Any], accounts: Mapping[int, tuple[str, str]]) -> int:
-        """What went from the payer to the payee, in ledger units."""
-        of = self._agreement
-        sides = (accounts.get(transfer.debit), accounts.get(transfer.credit))
-        payer, payee = (of.payer, of.currency), (of.payee, of.currency)
-        if of.currency in CURRENCIES and sides == (payer, payee):
-            return int(transfer.amount)
-        if of.currency in CURRENCIES and sides == (payee, payer):
-            return -int(transfer.amount)
-        raise _Fault(f"it is not between {of.payer} and {of.payee} in {of.currency}, as the agreement is")
 
     def _owe(self) -> None:
         """Go on by one charge that no transfer settled."""
