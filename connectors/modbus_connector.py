@@ -137,8 +137,8 @@ class ModbusConnector:
                 code, size = self._asked.area.function_code, self._asked.byte_count
                 self._question = Question(transaction, self._settings.unit, code, size)
             return packet
-        if self._question is None:
-            return b""
+        if self._question is None or self._client is None or self._client.ctx.response_future.done():
+            return b""  # nobody waits for it any more
         self._reply = find_reply(packet, self._question)
         if isinstance(self._reply, Malformed):
             self._fail("malformed answer")
