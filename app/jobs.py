@@ -40,6 +40,7 @@ async def verify_journal(reader: Reader) -> None:
     """Recompute the book from its first row, beside the running plant."""
     verification = await asyncio.to_thread(reader.verify)
     if verification.verified:
-        log.info("the journal verifies", batches=verification.batches, transfers=verification.transfers)
+        head = f"{verification.head_hash.hex()}@{verification.batches}"
+        log.info("the journal verifies", transfers=verification.transfers, head=head)
     else:
         log.critical("the journal does not verify", faults=verification.faults)

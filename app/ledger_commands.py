@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +14,9 @@ from config.plant import load_plant
 from core.clock import to_text
 from core.errors import Rejected
 from ledger.account import AccountId
-from ledger.database import open_engine, reading
 from ledger.operations import Reader
-from ledger.replay import FAULTS_SHOWN_MAX
-from ledger.store import find_book
 from ledger.transfer import Transfer
-from ledger.verification import ExpectedHead, Verification
-from ledger.verification import verify as verify_ledger
-from settlement.verification import verify as verify_settlement
+from ledger.verification import ExpectedHead
 
 app = typer.Typer(help="Look into a plant's ledger; it may be running meanwhile.", no_args_is_help=True)
 
@@ -46,7 +40,11 @@ def verify(
     nobody who can write to the ledger can change it, and expect it the next time: --expect-head HASH@BATCH, or
     --expect-head HASH when nothing was posted since.
     """
-    verification = _verify(plant, data, expect_head)
+    try:
+        expected = None if expect_head is None else ExpectedHead.parse(expect_head)
+    except Rejected as refusal:
+        raise typer.BadParameter(refusal.text, param_hint="--expect-head") from None
+    verification = _reader(plant, data).verify(expected)
     trial = {code: total.plain() for code, total in verification.trial_balance.items()}
     if as_json:
         _print_json(
@@ -63,10 +61,10 @@ def verify(
         for fault in verification.faults:
             print(fault)
         word = "verified" if verification.verified else "NOT verified"
-        print(
-            f"{word}: {verification.transfers} transfers in {verification.batches} batches; balances add up to {trial}"
-        )
-        print(f"head {verification.head_hash.hex()}")
+        count = f"{verification.transfers} transfers in {verification.batches} batches"
+        total = ", ".join(f"{amount} {code}" for code, amount in trial.items())
+        print(f"{word}: {count}; balances add up to {total}")
+        print(f"head {verification.head_hash.hex()}@{verification.batches}")
     if not verification.verified:
         raise typer.Exit(1)
 
@@ -135,23 +133,6 @@ def _transfer_json(transfer: Transfer) -> dict[str, Any]:
         "reference": request.reference,
         "source": request.source,
     }
-
-
-def _verify(file: Path, data: Path | None, expect_head: str | None) -> Verification:
-    """What the ledger and then the settlement have to say, of one snapshot."""
-    try:
-        expected = None if expect_head is None else ExpectedHead.parse(expect_head)
-    except Rejected as refusal:
-        raise typer.BadParameter(refusal.text, param_hint="--expect-head") from None
-    settings = load_plant(file)
-    wiring.reader(settings, data)  # says when there is no ledger yet
-    with reading(open_engine(wiring.ledger_url(settings, data))) as connection:
-        head = find_book(connection, settings.ledger.book)
-        if head is None:
-            raise Rejected("unknown_book", f"there is no book {settings.ledger.book!r} in this database")
-        verification = verify_ledger(connection, head, expected)
-        faults = (*verification.faults, *verify_settlement(connection, head.book))
-        return replace(verification, faults=faults[:FAULTS_SHOWN_MAX])
 
 
 def _reader(file: Path, data: Path | None) -> Reader:

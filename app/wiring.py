@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import settlement.verification
 from app.gateway import Gateway, Parts
 from app.jobs import Jobs
 from app.pipeline import Pipeline
@@ -30,6 +31,8 @@ from opcua_server.server import BankServer
 from settlement.charge import Conditions
 from settlement.engine import Engine
 
+AUDITORS = (settlement.verification.verify,)
+
 WHOLE_TYPES = ("int16", "uint16", "int32", "uint32", "int64")
 
 
@@ -48,7 +51,7 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
         feed = ChangeFeed(asyncio.get_running_loop())
         book = plant.ledger.book
         writer = Writer(engine, book, clock, feed.offer)
-        reader = Reader(engine, book)
+        reader = Reader(engine, book, AUDITORS)
         server = BankServer(plant.opcua, users, shown_plant(plant), Desk(writer, reader), clock)
         settling = Engine(
             book, list(plant.meters.values()), list(plant.agreements.values()), Conditions({}, plant.prices, plant.zone)
@@ -92,7 +95,7 @@ def reader(plant: Plant, data: Path | None) -> Reader:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise Misconfigured([Problem(f"no ledger at {path}; run the plant first, or name its folder with --data")])
-    return Reader(open_engine(url), plant.ledger.book)
+    return Reader(open_engine(url), plant.ledger.book, AUDITORS)
 
 
 def ledger_url(plant: Plant, data: Path | None) -> str:

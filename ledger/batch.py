@@ -16,7 +16,7 @@ from core.clock import Instant
 from core.errors import InvariantBroken
 from core.ids import TransferId
 from core.money import Money
-from ledger import journal, store
+from ledger import journal, store, tables
 from ledger.account import Account, AccountId, Party
 from ledger.balance import AccountStatus
 from ledger.database import Connection, Table, insert_rows
@@ -169,13 +169,13 @@ class Batch:
             [journal.event_form(*event) for event in self._events],
             [journal.transfer_form(*row[3:]) for row in transfer_rows],
         )
-        insert_rows(connection, store.transfer_table, transfer_rows)
+        insert_rows(connection, tables.transfer_table, transfer_rows)
         last = {account: transfer for transfer in self._posted for account in _sides(transfer)}
         self._write_accounts(last)
         store.append_links(connection, self.book, _links(transfer_rows))
         insert_rows(
             connection,
-            store.seal_table,
+            tables.seal_table,
             [(seal.book, seal.seq, seal.posted_time, seal.transfers, seal.events, seal.previous, seal.hash)],
         )
         if not store.advance_book(connection, seal):
@@ -204,7 +204,7 @@ class Batch:
         connection, standings = self.connection, self.standings
         insert_rows(
             connection,
-            store.account_table,
+            tables.account_table,
             [
                 (
                     self.book,
@@ -224,7 +224,7 @@ class Batch:
             store.update_account(connection, self.book, standing.number, standing.account)
         insert_rows(
             connection,
-            store.account_event_table,
+            tables.account_event_table,
             [(self.book, self.seq, position, *event) for position, event in enumerate(self._events)],
         )
         moved = [(standings[account], transfer) for account, transfer in last.items()]
@@ -235,7 +235,7 @@ class Batch:
         )
         insert_rows(
             connection,
-            store.posting_table,
+            tables.posting_table,
             [(self.book, s.number, self.seq, s.total_in, s.total_out) for s, _ in moved],
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from core.errors import Rejected
 from core.ids import TransferId
@@ -12,9 +12,10 @@ from ledger.account import Account, AccountId, Party
 from ledger.balance import AccountStatus
 from ledger.batch import Batch
 from ledger.database import Connection, Engine, reading
+from ledger.replay import FAULTS_SHOWN_MAX
 from ledger.store import BookHead, LinkTotal
 from ledger.transfer import Transfer
-from ledger.verification import Verification, verify
+from ledger.verification import ExpectedHead, Verification, verify
 from ledger.writer import Work
 
 STATEMENT_PAGE_MAX = 1_000
@@ -60,12 +61,17 @@ class Overview:
     """The last transfers, newest first."""
 
 
+Auditor = Callable[[Connection, int], Iterable[str]]
+"""Checks what another package keeps beside a book; what it finds wrong, a sentence each."""
+
+
 class Reader:
     """Reads one book while the writer goes on; each call sees one consistent snapshot."""
 
-    def __init__(self, engine: Engine, book: str) -> None:
+    def __init__(self, engine: Engine, book: str, auditors: Sequence[Auditor] = ()) -> None:
         self._engine = engine
         self._book = book
+        self._auditors = auditors
 
     def overview(self) -> Overview:
         with reading(self._engine) as connection:
@@ -89,9 +95,15 @@ class Reader:
                 raise Rejected("unknown_account", f"there is no account {account!r} in book {self._book!r}")
             return store.load_statement(connection, book, account, before, min(limit, STATEMENT_PAGE_MAX))
 
-    def verify(self) -> Verification:
+    def verify(self, expected: ExpectedHead | None = None) -> Verification:
+        """Recompute the book, and let every auditor look at the same snapshot."""
         with reading(self._engine) as connection:
-            return verify(connection, self._head(connection))
+            head = self._head(connection)
+            verification = verify(connection, head, expected)
+            faults = [*verification.faults]
+            for audit in self._auditors:
+                faults.extend(audit(connection, head.book))
+            return replace(verification, faults=tuple(faults[:FAULTS_SHOWN_MAX]))
 
     def _head(self, connection: Connection) -> BookHead:
         head = store.find_book(connection, self._book)

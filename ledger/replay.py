@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, UNITS_MAX, Money
-from ledger import store
+from ledger import tables
 from ledger.database import Connection, Row, Table
 
 FAULTS_SHOWN_MAX = 20
@@ -147,7 +147,7 @@ class Replay:
         account = self._accounts.get(row.account_no)
         if row.event == "opened" and account is None:
             postings = rows_of(
-                self._connection, store.posting_table, self._book, "account_no", row.account_no, order="seq"
+                self._connection, tables.posting_table, self._book, "account_no", row.account_no, order="seq"
             )
             self._accounts[row.account_no] = ReplayedAccount(content, seq, postings, floor, floor)
             return None
@@ -213,7 +213,7 @@ class Replay:
         self._faults.add(f"{account.id}: {text}")
 
     def _compare_parties(self) -> None:
-        table = store.party_table
+        table = tables.party_table
         missing = dict(self._parties)
         for row in self._connection.execute(table.select().where(table.c.book_id == self._book)):
             journalled = missing.pop(row.party_id, None)
@@ -225,7 +225,7 @@ class Replay:
             self._faults.add(f"party {party} is in the journal and nowhere else")
 
     def _compare_accounts(self) -> dict[str, Money]:
-        table = store.account_table
+        table = tables.account_table
         sums: dict[str, int] = defaultdict(int)
         seen: set[int] = set()
         for row in self._connection.execute(table.select().where(table.c.book_id == self._book)):
@@ -260,14 +260,14 @@ class Replay:
             row = None if account.is_doubtful else next(account.postings, None)
             if row is not None:
                 self._faults.add(f"{account.id}: it has a posting of batch {row.seq}, which did not move it")
-        table = store.posting_table
+        table = tables.posting_table
         numbers = table.select().with_only_columns(table.c.account_no).where(table.c.book_id == self._book).distinct()
         for row in self._connection.execute(numbers):
             if row.account_no not in self._accounts:
                 self._faults.add(f"there are postings of account number {row.account_no}, which was never opened")
 
     def _compare_links(self) -> None:
-        table = store.link_table
+        table = tables.link_table
         for row in self._connection.execute(table.select().where(table.c.book_id == self._book)):
             self._compare_link((row.debit, row.credit), (row.transfers, row.amount))
         for pair in list(self._links):

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import Rejected
 from core.money import Money
-from ledger import journal, store
+from ledger import journal, store, tables
 from ledger.database import Connection, Row, Table
 from ledger.journal import Seal
 from ledger.replay import Faults, Replay
@@ -58,8 +58,8 @@ def verify(connection: Connection, head: BookHead, expected: ExpectedHead | None
     """Read the whole book once, batch by batch, and recompute it with a second bookkeeping."""
     faults = Faults()
     replay = Replay(connection, head.book, faults)
-    events = _Journalled(connection, store.account_event_table, head.book, faults)
-    transfers = _Journalled(connection, store.transfer_table, head.book, faults)
+    events = _Journalled(connection, tables.account_event_table, head.book, faults)
+    transfers = _Journalled(connection, tables.transfer_table, head.book, faults)
     last, previous, met = 0, journal.GENESIS, None
     for seal in store.read_seals(connection, head.book):
         if seal.seq != last + 1:

@@ -12,7 +12,7 @@ from core.exact import EXACT
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, Money
 from ledger.database import Connection, Row
 from ledger.replay import Faults, rows_of
-from ledger.store import account_table, transfer_table
+from ledger.tables import account_table, transfer_table
 from settlement.store import agreement_table, charge_table
 
 SOURCE = "agreement:"

@@ -256,8 +256,9 @@ def test_ledger_commands_tell_people_and_programs_the_same(plant: Plant) -> None
     assert (text.returncode, text.stderr) == (0, "")
     assert verification.keys() == {"verified", "batches", "transfers", "head_hash", "trial_balance", "faults"}
     counted = f"{verification['transfers']} transfers in {verification['batches']} batches"
-    assert text.stdout.splitlines()[0] == f"verified: {counted}; balances add up to {verification['trial_balance']}"
-    assert text.stdout.splitlines()[1] == f"head {verification['head_hash']}"
+    total = ", ".join(f"{amount} {code}" for code, amount in verification["trial_balance"].items())
+    assert text.stdout.splitlines()[0] == f"verified: {counted}; balances add up to {total}"
+    assert text.stdout.splitlines()[1] == f"head {verification['head_hash']}@{verification['batches']}"
 
     text = myntverk("ledger", "accounts", *plant.options)
     accounts = json.loads(myntverk("ledger", "accounts", *plant.options, "--json").stdout)

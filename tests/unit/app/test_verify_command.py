@@ -52,7 +52,7 @@ def head_of(data: Path, batch: int) -> str:
 def test_a_sound_ledger_shows_its_head(data: Path) -> None:
     result = run(data)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == f"head {head_of(data, 3)}"
+    assert result.stdout.splitlines()[-1] == f"head {head_of(data, 3)}@3"
 
 
 def test_faults_of_ledger_and_settlement_are_shown_together(data: Path) -> None:
