@@ -37,6 +37,11 @@ FLAT_TARIFFS = {
 }
 """What makes every tariff of the example but `wear` a plain price × counter, whatever the time of day."""
 
+WITHOUT_WEAR = FLAT_TARIFFS | {
+    "  wear:               {from: robot-cell, to: lessor, meter: robot-cell.running, tariff: wear}\n": ""
+}
+"""The same without wear, which is paid while the robot is switched on, even when the line stands still."""
+
 PRICES: Mapping[str, tuple[str, Decimal]] = {
     "sale": ("parts", Decimal(185)),
     "order-handling": ("orders", Decimal(25)),

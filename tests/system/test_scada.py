@@ -11,14 +11,10 @@ import pytest
 from asyncua.common.node import Node
 from asyncua.ua.uaerrors import UaStatusCodeError
 
-from tests.support.plant import FLAT_TARIFFS, UNITS_PER_KRONA, Factory, Running, eventually
+from tests.support.plant import UNITS_PER_KRONA, WITHOUT_WEAR, Factory, Running, eventually
 from tests.support.scada import screen
 
 SEEN_S_MAX = 5.0
-WITHOUT_WEAR = FLAT_TARIFFS | {
-    "  wear:               {from: robot-cell, to: lessor, meter: robot-cell.running, tariff: wear}\n": ""
-}
-"""Wear is paid while the robot is switched on, even when the line stands still."""
 
 
 class Changes:

@@ -9,7 +9,7 @@ const {
 console.log = console.info = console.warn = console.error;
 
 const [endpoint, story] = process.argv.slice(2);
-const ANNA = { type: UserTokenType.UserName, userName: "anna", password: "anna-secret" };
+const ANNA = { type: UserTokenType.UserName, userName: "anna", password: process.env.ANNA_PASSWORD || "anna-secret" };
 const node = (id) => `ns=2;s=${id}`;
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
@@ -103,6 +103,22 @@ const stories = {
     out.badLogin = await client.createSession({ ...ANNA, password: "wrong" }).then(() => "let in", (e) => e.message);
     await client.disconnect();
     say(out);
+  },
+
+  // A running plant: the PLC moves a counter, its payment is seen; then a payment is asked for, again, and wrongly.
+  async plant() {
+    const client = connected();
+    await client.connect(endpoint);
+    const anonymous = await client.createSession();
+    say({ accounts: await browse(anonymous, node("Accounts")), anonymousPay: await pay(anonymous, "by-nobody", 100) });
+    await monitor(anonymous, "Accounts.customer.Balance", (value) => say({ customer: value }));
+    await new Promise((resolve) => process.stdin.once("data", resolve));
+    const session = await client.createSession(ANNA);
+    say({ first: await pay(session, "node-1", 1250), again: await pay(session, "node-1", 1250),
+      other: await pay(session, "node-1", 9900) });
+    await session.close();
+    await client.disconnect();
+    process.stdin.destroy();
   },
 
   async restart() {
