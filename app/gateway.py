@@ -141,7 +141,7 @@ class Gateway:
             seconds=(parts.clock.now() - self._started) / SECOND,
             samples=stats.samples,
             transfers=parts.writer.stats.transfers,
-            refused=stats.refused,
+            refused=parts.pipeline.refused,
             settling=parts.pipeline.is_settling,
             statuses=overview.statuses,
             newest=overview.newest,

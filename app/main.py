@@ -24,6 +24,7 @@ from core.quantity import parse_duration
 
 EXIT_MISCONFIGURED = 2
 EXIT_BROKEN = 3
+EXIT_INTERRUPTED = 130
 HEALTH_TIMEOUT_SECONDS = 5.0
 
 app = typer.Typer(
@@ -52,9 +53,11 @@ def main() -> None:
         _fail(bug, EXIT_BROKEN)
     except MyntverkError as error:
         _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail(KeyboardInterrupt("stopped before it had started"), EXIT_INTERRUPTED)
 
 
-def _fail(error: Exception, code: int) -> NoReturn:
+def _fail(error: BaseException, code: int) -> NoReturn:
     print(error, file=sys.stderr)
     sys.exit(code)
 
@@ -167,7 +170,8 @@ def health(
 
     configure_logging(json=False, level="warning")
     sequence = asyncio.run(ask_sequence(endpoint, HEALTH_TIMEOUT_SECONDS))
-    print(f"{endpoint}: good, the ledger stands at batch {sequence}")
+    shown = "and lets nobody look without a password" if sequence is None else f"the ledger stands at batch {sequence}"
+    print(f"{endpoint}: good, {shown}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import structlog
 from connectors.poller import Poller
 from core.errors import Unavailable
 from core.sample import Sample
+from ledger.desk import Desk
 from ledger.feed import ChangeFeed
 from ledger.store import BookHead
 from ledger.writer import Writer
@@ -51,10 +52,13 @@ class PipelineStats:
 class Pipeline:
     """Moves what the machines say through pricing and the ledger to the screens, until it is cancelled."""
 
-    def __init__(self, engine: Engine, writer: Writer, feed: ChangeFeed, server: BankServer, book: str) -> None:
+    def __init__(
+        self, engine: Engine, writer: Writer, desk: Desk, feed: ChangeFeed, server: BankServer, book: str
+    ) -> None:
         self.stats = PipelineStats()
         self._engine = engine
         self._writer = writer
+        self._desk = desk
         self._feed = feed
         self._server = server
         self._book = book
@@ -70,10 +74,16 @@ class Pipeline:
             reading = [tasks.create_task(poller.run()) for poller in pollers]
             await stop.wait()
             await _end(reading)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._inbox.join(), DRAIN_SECONDS_MAX)
+            if self.is_settling:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._inbox.join(), DRAIN_SECONDS_MAX)
             settling.cancel()
             showing.cancel()
+
+    @property
+    def refused(self) -> int:
+        """Payments refused since the start, whoever asked; an agreement's that keeps waiting counts once."""
+        return self.stats.refused + self._desk.refused
 
     async def deliver(self, samples: list[Sample]) -> None:
         """Step 1, collect: the pollers bring their samples here."""
@@ -104,7 +114,7 @@ class Pipeline:
     def ledger_status(self, head: BookHead) -> LedgerStatus:
         """The book as a whole, as its nodes show it."""
         self._head = head
-        return LedgerStatus(self._book, head.seq, head.transfers, self.stats.refused, head.hash, self.is_settling)
+        return LedgerStatus(self._book, head.seq, head.transfers, self.refused, head.hash, self.is_settling)
 
     async def _next_samples(self) -> tuple[list[Sample], int]:
         """Everything that was delivered, up to a commit's worth, and in how many deliveries."""

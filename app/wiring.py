@@ -33,6 +33,7 @@ from settlement.engine import Engine
 
 AUDITORS = (settlement.verification.verify,)
 
+OTHER_TYPES = {"bool": ValueType.BOOLEAN, "text": ValueType.STRING}
 WHOLE_TYPES = ("int16", "uint16", "int32", "uint32", "int64")
 
 
@@ -52,11 +53,12 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
         book = plant.ledger.book
         writer = Writer(engine, book, clock, feed.offer)
         reader = Reader(engine, book, AUDITORS)
-        server = BankServer(plant.opcua, users, shown_plant(plant), Desk(writer, reader), clock)
+        desk = Desk(writer, reader)
+        server = BankServer(plant.opcua, users, shown_plant(plant), desk, clock)
         settling = Engine(
             book, list(plant.meters.values()), list(plant.agreements.values()), Conditions({}, plant.prices, plant.zone)
         )
-        pipeline = Pipeline(settling, writer, feed, server, book)
+        pipeline = Pipeline(settling, writer, desk, feed, server, book)
         pollers = [
             Poller(
                 machine.id,
@@ -134,7 +136,7 @@ def shown_plant(plant: Plant) -> address_space.Plant:
 def shown_type(tag: Any) -> ValueType:
     """A tag's type on screen: whole numbers where its register gives no others."""
     type_ = str(getattr(tag, "type", ""))
-    if type_ == "bool":
-        return ValueType.BOOLEAN
+    if type_ in OTHER_TYPES:
+        return OTHER_TYPES[type_]
     whole = all(number == number.to_integral_value() for number in (tag.scale, tag.offset))
     return ValueType.INT64 if type_ in WHOLE_TYPES and whole else ValueType.DOUBLE

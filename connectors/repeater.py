@@ -28,6 +28,7 @@ class Repeater:
         self._good: dict[TagId, Reading] = {}
         self._told: dict[TagId, Instant] = {}
         """Times that we gave to readings, which later changes must not undercut."""
+        self._shift: dict[TagId, int] = {}
         self._heard_at = self._repeated_at = clock.monotonic()
 
     def heard(self, changes: Iterable[Reading], *, newest: bool = True) -> list[Reading]:
@@ -75,7 +76,14 @@ class Repeater:
         Else a meter would take the change for old news and pass over it.
         """
         told = self._told.get(change.tag)
-        if told is None or (change.source_time is not None and change.source_time > told):
+        if told is None:
             return change
-        at = self._told[change.tag] = max(self._clock.now(), Instant(told + 1))
+        now = self._clock.now()
+        source_time = now if change.source_time is None else change.source_time
+        shift = self._shift.get(change.tag, 0)
+        if source_time + shift <= told:  # later changes keep their distance to this one
+            shift = self._shift[change.tag] = told + 1 - source_time
+        elif shift == 0:
+            return change
+        at = self._told[change.tag] = Instant(max(told + 1, min(now, source_time + shift)))
         return replace(change, source_time=at)

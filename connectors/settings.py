@@ -212,3 +212,4 @@ class OpcUaTag(_Tag):
     """Which node a tag is."""
 
     node: Node
+    type: Annotated[Literal["number", "bool", "text"], Field(description="What the node holds.")] = "number"

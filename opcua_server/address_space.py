@@ -13,6 +13,7 @@ from core.quantity import Unit
 from core.sample import TagId
 from ledger.account import Account, AccountId, PartyId
 from ledger.balance import AccountStatus
+from ledger.transfer import REFERENCE_CHARACTERS_MAX
 
 NAMESPACE_URI = "urn:myntverk:bank:1"
 """Names every node of ours. The number grows only when a node changes its meaning."""
@@ -222,7 +223,7 @@ _REQUEST_ID = Argument("RequestId", _T.STRING, "Your own id of this payment; the
 _PAYMENT = (
     Argument("Currency", _T.STRING, "ISO 4217 alphabetic code, such as SEK"),
     Argument("Payee", _T.STRING, "The account that receives"),
-    Argument("Reference", _T.STRING, "Yours, at most 70 characters; may be empty"),
+    Argument("Reference", _T.STRING, f"Yours, at most {REFERENCE_CHARACTERS_MAX} characters; may be empty"),
 )
 PAY = (
     _REQUEST_ID,
@@ -240,9 +241,9 @@ LEDGER_VARIABLES = (
     ("Book", _T.STRING, "The book these accounts belong to"),
     ("Sequence", _T.UINT64, "Batches in the book"),
     ("Transfers", _T.UINT64, "Transfers in the book"),
-    ("Refused", _T.UINT64, "Requests refused since the server started"),
+    ("Refused", _T.UINT64, "Payments refused since the server started"),
     ("JournalHead", _T.STRING, "The seal of the last batch, hexadecimal"),
-    ("Settling", _T.BOOLEAN, "False when a fault has stopped all payments; values can still be read"),
+    ("Settling", _T.BOOLEAN, "False when a fault has stopped settling; values can still be read"),
 )
 
 

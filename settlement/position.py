@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -88,21 +88,39 @@ def load(
                 f"in agreement {id!r} {stored[id].terms} since it began, and it cannot become one in which "
                 f"{agreement.terms}; end it and make a new one under another name",
             )
+    kept = _keep(batch, stored, agreements)
     findings: list[Finding] = []
     redefined: dict[TagId, MeterState] = {}
     for tag, meter in meters.items():
         before = stored_meters.get(tag)
         if before is not None and before.definition != meter.definition:
-            redefined[tag] = _redefine(meter, before, stored)
+            redefined[tag] = _redefine(meter, before, kept)
             text = f"was a {before.definition}, is a {meter.definition}: a new segment starts at its next reading"
             findings.append(Finding(tag, Condition.REDEFINED, before.state.time, text))
     saved_meters = {tag: found.state for tag, found in stored_meters.items() if tag not in redefined}
     owing = _end(batch, {id: found for id, found in stored.items() if id not in agreements})
-    saved_agreements = {id: found.state for id, found in stored.items() if id in agreements}
+    saved_agreements = {id: found.state for id, found in kept.items()}
     positions = Positions(
         {**saved_meters, **redefined}, dict(saved_agreements), dict(saved_meters), dict(saved_agreements)
     )
     return positions, findings, owing
+
+
+def _keep(
+    batch: Batch, stored: Mapping[str, StoredAgreement], agreements: Mapping[str, Agreement]
+) -> dict[str, StoredAgreement]:
+    """The agreements that go on; a meter that a tariff no longer names is not billed from where it was left."""
+    kept, rows = {}, []
+    for id, found in stored.items():
+        if id not in agreements:
+            continue
+        named = {meter: at for meter, at in found.state.cursors.items() if meter in agreements[id].meters}
+        if named != found.state.cursors:
+            found = replace(found, state=replace(found.state, cursors=named))
+            rows.append((id, found.terms, found.state))
+        kept[id] = found
+    batch.also(lambda connection: store.save_agreements(connection, batch.book, rows))
+    return kept
 
 
 def _redefine(meter: Meter, before: StoredMeter, agreements: Mapping[str, StoredAgreement]) -> MeterState:

@@ -33,7 +33,7 @@ class TariffSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     charge: Annotated[
-        _NumberOrText, Field(description="The price of a step, in the plant's currency: `12 * odometer`.")
+        _NumberOrText, Field(description="The price of a step, in the currency of the accounts: `12 * odometer`.")
     ]
     per: Annotated[
         str | None, Field(description="What the price is per, such as km; a meter's bare name then counts in it.")

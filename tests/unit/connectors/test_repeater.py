@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from connectors.connector import Reading, bad
 from connectors.repeater import LATE_SECONDS, Repeater
 from core.clock import SECOND, Instant, ManualClock
-from core.sample import Quality, TagId
+from core.sample import Quality, Sample, TagId
+from settlement.meter import MeterState, RunningTime
 
 START = Instant(1_000 * SECOND)
 
@@ -88,15 +90,32 @@ def test_nothing_is_repeated_while_newer_messages_wait(clock):
     assert repeater.heard([]) != []
 
 
-def test_a_change_timed_before_the_repeat_is_told_after_it_and_those_behind_it_keep_their_order(clock):
+def test_a_change_timed_before_the_repeat_is_told_after_it_and_those_behind_it_keep_their_distance(clock):
     repeater = Repeater(clock)
     repeater.heard([reading("a", 0, START)])
     repeated = clock.advance(SECOND)
     repeater.heard([])
     now = clock.advance(SECOND // 10)
     changes = [reading("a", 1, repeated - 20), reading("a", 0, repeated), reading("a", 1, repeated + 1)]
-    assert told(repeater.heard(changes)) == [("a", 1, now), ("a", 0, now + 1), ("a", 1, now + 2)]
-    assert told(repeater.heard([reading("a", 0, now + 10)])) == [("a", 0, now + 10)]
+    after = repeated + 1
+    assert told(repeater.heard(changes)) == [("a", 1, after), ("a", 0, after + 20), ("a", 1, after + 21)]
+    assert told(repeater.heard([reading("a", 0, now + 10)])) == [("a", 0, now)]
+
+
+@pytest.mark.parametrize("slow", [0, 300_000, SECOND, 4 * SECOND])
+def test_pulses_keep_their_length_when_the_clock_of_the_device_is_slow(clock, slow):
+    """Ten pulses of 0.2 s, one every 0.6 s, published every 0.3 s by a device whose clock is behind."""
+    repeater = Repeater(clock)
+    meter, state = RunningTime(TagId("a")), MeterState()
+    begin = clock.now()
+    edges = [(begin + n * 600_000 + off, on) for n in range(10) for off, on in ((0, True), (200_000, False))]
+    while clock.now() < begin + 7 * SECOND:
+        now = clock.advance(300_000)
+        changes = [reading("a", on, at - slow) for at, on in edges if now - 300_000 <= at < now]
+        for each in repeater.heard(changes):
+            sample = Sample(each.tag, each.value, each.quality, each.source_time, now)
+            state, _ = meter.read(state, sample)
+    assert abs(state.total - 2) <= Decimal("0.2")
 
 
 def test_the_wall_clock_may_step_back_without_losing_the_order_for_longer_than_a_repeat(clock):

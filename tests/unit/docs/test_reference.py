@@ -233,4 +233,4 @@ def test_every_event_that_is_logged_is_on_the_page_with_its_level() -> None:
 
 def test_the_exit_codes_on_the_page_are_those_of_the_command_line() -> None:
     documented = first_cells(below(LOG, "## Exit codes"), "code")
-    assert documented == ["0", "1", str(main.EXIT_MISCONFIGURED), str(main.EXIT_BROKEN)]
+    assert documented == ["0", "1", str(main.EXIT_MISCONFIGURED), str(main.EXIT_BROKEN), str(main.EXIT_INTERRUPTED)]

@@ -262,3 +262,27 @@ def test_a_debt_beyond_one_transfer_is_paid_in_parts(book: Book) -> None:
     for _ in range(3):
         cell.absorb()
     assert cell.earned.replace("\u00a0", "") == "200000000.00 SEK"
+
+
+def test_a_meter_that_leaves_a_tariff_and_comes_back_bills_nothing_of_the_time_between(book: Book) -> None:
+    both, parts_only = agreement("work", "9 * parts + 1 * energy"), agreement("work", "9 * parts")
+    cell = Cell(book, (both,), floor="-100000 kr")
+    cell.absorb(sample("parts", 0, 0), sample("energy", 0, 0))
+    cell.absorb(sample("parts", 1, 1), sample("energy", 1, 10))
+    for agreed, second, energy in ((parts_only, 60, 3000), (both, 120, 3000)):
+        cell.agreements = (agreed,)
+        cell.engine = cell.fresh_engine()
+        cell.absorb(sample("parts", second, 1), sample("energy", second, energy))
+    assert cell.earned == "19.00 SEK"
+
+
+def test_a_meter_that_nobody_bills_any_more_may_change_its_unit(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell(book, (agreement("work", "9 * parts + 1 * energy"),))
+    cell.absorb(sample("parts", 0, 0), sample("energy", 0, 0))
+    cell.agreements = (agreement("work", "9 * parts"),)
+    cell.engine = cell.fresh_engine()
+    cell.absorb(sample("energy", 10, 500))
+    monkeypatch.setattr("settlements.METERS", (Counter(TagId("cell.energy"), UNITS["kWh"]), *METERS[::2]))
+    cell.engine = cell.fresh_engine()
+    begun = book.writer.submit(cell.engine.begin()).result(10)
+    assert [finding.condition for finding in begun.findings] == [Condition.REDEFINED]
