@@ -150,7 +150,7 @@ def _product(text: str, whole: str) -> Unit:
     for symbol in re.split(r"[·*]", text):
         known = UNITS.get(symbol.strip())
         if known is None or not symbol.strip():
-            near = difflib.get_close_matches(symbol, UNITS, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(symbol, UNITS, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]!r}?" if near and near[0] else ""
             raise Rejected("unknown_unit", f"unknown unit {symbol!r} in {whole!r}{hint}")
         unit = unit * known
