@@ -101,9 +101,9 @@ class Gateway:
             self._tell(await parts.writer.run(parts.settling.begin()))
             overview = await asyncio.to_thread(parts.reader.overview)
             self._links_before = {(link.debit, link.credit): link for link in overview.links}
-            self._started = parts.clock.now()
             await parts.server.start(overview.statuses, parts.pipeline.ledger_status(overview.head))
             parts.jobs.start()
+            self._started = parts.clock.now()
             if ready is not None:
                 ready.set()
             try:
