@@ -257,6 +257,12 @@ class Batch:
 
     def _statuses(self, last: Mapping[AccountId, Transfer]) -> tuple[AccountStatus, ...]:
         touched = {*last, *(s.account.id for s in self._opened), *(s.account.id for s, _ in self._changed)}
+        earlier: dict[AccountId, Transfer | None] = {}
+        if (
+            touched - last.keys()
+        ):  # opened or changed without being moved: rare, and its last transfer lies further back
+            known = store.load_statuses(self.connection, self.book)
+            earlier = {status.account.id: status.last_transfer for status in known}
         statuses = []
         for account_id in sorted(touched):
             standing = self.standings[account_id]
@@ -267,7 +273,7 @@ class Batch:
                     Money(standing.total_in, of),
                     Money(standing.total_out, of),
                     self.seq,
-                    last.get(account_id),
+                    last.get(account_id) or earlier.get(account_id),
                 )
             )
         return tuple(statuses)

@@ -176,6 +176,16 @@ def test_work_that_fails_takes_back_what_it_opened_and_changed(tmp_path: Path) -
         assert book.reader.verify().verified
 
 
+def test_an_account_that_is_only_changed_is_still_shown_with_its_last_transfer(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        (paid,) = book.post(payment("1", "a", "b", "1 kr"))
+        book.open(account("a", "-20 kr"))
+        (shown,) = book.commits[-1].statuses
+        assert isinstance(paid, Posted)
+        assert shown.last_transfer == paid.transfer
+
+
 def test_a_full_queue_says_so_at_once(tmp_path: Path) -> None:
     with open_book(tmp_path / "a.db") as book:
         book.writer._queue.maxsize = 1
