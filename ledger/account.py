@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
-from core.money import Currency, Money
+from core.money import UNITS_MAX, Currency, Money
 
 PartyId = NewType("PartyId", str)
 AccountId = NewType("AccountId", str)
 """The name an account has in the plant's file, such as `agv-7`; stable, unique in its book."""
 
 
+class AccountType(StrEnum):
+    """Where an account stands in the books: five types, each with its normal side (debit or credit)."""
+
+    ASSET = "asset"
+    LIABILITY = "liability"
+    EQUITY = "equity"
+    INCOME = "income"
+    EXPENSE = "expense"
+
+    @property
+    def is_debit_normal(self) -> bool:
+        """Whether the account grows by what is debited to it."""
+        return self in (AccountType.ASSET, AccountType.EXPENSE)
+
+
 class AccountKind(StrEnum):
-    """What an account is for. All of them are credit-normal: what a machine has, the book owes it."""
+    """What an account is for."""
 
     MACHINE = "machine"
     PARTY = "party"
+    BUFFER = "buffer"
+    """Value that waits between two machines."""
+    BANK = "bank"
+    """Money outside the book: what a bank, Swish or a card processor holds for the plant."""
+    CLEARING = "clearing"
+    """What this book and another owe each other."""
+    TRADING = "trading"
+    """Between two currencies: what was sold of one and bought of the other."""
+    ROUNDING = "rounding"
+    """What rounding to the minor unit leaves over."""
+
+    @property
+    def usual_type(self) -> AccountType:
+        """What a machine has, the book owes it; what a bank has, it owes the book."""
+        return _USUAL_TYPES[self]
+
+
+_USUAL_TYPES = {
+    AccountKind.MACHINE: AccountType.LIABILITY,
+    AccountKind.PARTY: AccountType.LIABILITY,
+    AccountKind.BUFFER: AccountType.LIABILITY,
+    AccountKind.BANK: AccountType.ASSET,
+    AccountKind.CLEARING: AccountType.ASSET,
+    AccountKind.TRADING: AccountType.EQUITY,
+    AccountKind.ROUNDING: AccountType.EXPENSE,
+}
+
+
+class AccountState(StrEnum):
+    """What may still move. Every change is journalled, and may be taken back by another."""
+
+    OPEN = "open"
+    FROZEN = "frozen"
+    """Nothing is paid out and nothing new is held; money still comes in."""
+    CLOSED = "closed"
+    """Nothing moves. Only an account without balance and open holds can be closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +83,45 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An IoT account. `floor` is the lowest balance a payment may leave, zero or below: the negated credit limit."""
+    """An account of a book, in one currency for ever.
+
+    A balance is what came in less what went out, whatever the account's type. `floor` is the lowest balance a payment
+    may leave, zero or below: the negated credit limit. `ceiling` is the highest a payment may bring about, zero or
+    above. Both are ±`UNITS_MAX` where there is no limit.
+    """
 
     id: AccountId
     name: str
     owner: PartyId
     floor: Money
     kind: AccountKind = AccountKind.PARTY
+    type: AccountType = AccountType.LIABILITY
+    ceiling_units: int = UNITS_MAX
+    cost_centre: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    state: AccountState = AccountState.OPEN
 
     @property
     def currency(self) -> Currency:
         return self.floor.currency
 
     @property
+    def ceiling(self) -> Money:
+        return Money(self.ceiling_units, self.currency)
+
+    @property
     def credit_limit(self) -> Money:
         return -self.floor
+
+    @property
+    def has_floor(self) -> bool:
+        return self.floor.units > -UNITS_MAX
+
+    @property
+    def has_ceiling(self) -> bool:
+        return self.ceiling_units < UNITS_MAX
+
+
+def no_floor(of: Currency) -> Money:
+    """The floor of an account that may pay without limit, such as a bank's."""
+    return Money(-UNITS_MAX, of)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, PrimaryKeyConstraint, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX
 from ledger.database import WHOLE_NUMBER, metadata
@@ -18,18 +27,28 @@ def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False)
 
 
+def _bytes(name: str, nullable: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=nullable)
+
+
 book_table = Table(
     "book",
     metadata,
     _integer("book_id"),
     _text("name"),
     _integer("seq"),
-    Column("head_hash", LargeBinary, nullable=False),
+    _bytes("head_hash"),
+    _integer("posted_time"),
     _integer("transfers"),
+    _integer("locked_until"),
+    _integer("next_expiry"),
+    _integer("totalled_seq"),
     PrimaryKeyConstraint("book_id"),
     UniqueConstraint("name"),
     CheckConstraint("seq >= 0", name="seq_counts_up"),
+    CheckConstraint("totalled_seq BETWEEN 0 AND seq", name="totals_follow"),
     sqlite_strict=True,
+    comment="totalled_seq: the batch up to which link and link_hour are added up",
 )
 
 party_table = Table(
@@ -52,22 +71,35 @@ account_table = Table(
     _text("name"),
     _text("owner"),
     _text("kind"),
+    _text("type"),
     _text("currency"),
+    _text("cost_centre"),
+    _text("labels"),
+    _text("state"),
     _integer("floor"),
+    _integer("ceiling"),
+    _integer("event_seq"),
     _integer("total_in"),
     _integer("total_out"),
+    _integer("held"),
+    _integer("touched_seq"),
     _integer("last_seq"),
     _integer("last_position"),
     PrimaryKeyConstraint("book_id", "account_no"),
     UniqueConstraint("book_id", "account_id"),
     CheckConstraint(f"total_in BETWEEN 0 AND {UNITS_MAX}", name="total_in_in_range"),
     CheckConstraint(f"total_out BETWEEN 0 AND {UNITS_MAX}", name="total_out_in_range"),
-    CheckConstraint("floor <= 0", name="floor_is_not_above_zero"),
+    CheckConstraint(f"held BETWEEN 0 AND {UNITS_MAX}", name="held_in_range"),
+    CheckConstraint(f"floor BETWEEN {-UNITS_MAX} AND 0", name="floor_is_not_above_zero"),
+    CheckConstraint(f"ceiling BETWEEN 0 AND {UNITS_MAX}", name="ceiling_is_not_below_zero"),
+    CheckConstraint("state IN ('open', 'frozen', 'closed')", name="state_is_known"),
     sqlite_strict=True,
+    postgresql_with={"fillfactor": "40"},
+    comment="batches: event_seq last changed its terms, touched_seq did anything to it, last_seq moved money",
 )
 
-account_event_table = Table(
-    "account_event",
+event_table = Table(
+    "event",
     metadata,
     _integer("book_id"),
     _integer("seq"),
@@ -76,7 +108,9 @@ account_event_table = Table(
     _text("event"),
     _text("content"),
     PrimaryKeyConstraint("book_id", "seq", "position"),
+    Index("ix_event_account", "book_id", "account_no", "event", "seq"),
     sqlite_strict=True,
+    comment="what happened beside transfers; content is canonical JSON; account_no 0 where it concerns no account",
 )
 
 transfer_table = Table(
@@ -85,21 +119,97 @@ transfer_table = Table(
     _integer("book_id"),
     _integer("seq"),
     _integer("position"),
-    Column("transfer_id", LargeBinary, nullable=False),
+    _integer("month"),
+    _bytes("transfer_id"),
     _integer("debit"),
     _integer("credit"),
     _integer("amount"),
     _integer("effective_time"),
+    _integer("kind"),
+    _bytes("cause", nullable=True),
     _text("text"),
     _text("reference"),
     _text("source"),
-    PrimaryKeyConstraint("book_id", "seq", "position"),
-    UniqueConstraint("book_id", "transfer_id"),
+    PrimaryKeyConstraint("book_id", "seq", "position", "month"),
     CheckConstraint(f"amount BETWEEN 1 AND {TRANSFER_UNITS_MAX}", name="amount_in_range"),
     CheckConstraint("debit <> credit", name="two_accounts"),
     CheckConstraint("length(transfer_id) = 16", name="transfer_id_has_16_bytes"),
     sqlite_strict=True,
+    postgresql_partition_by="RANGE (month)",
+    comment="month: of the posting time in UTC, as 202611",
+)
+
+transfer_key_table = Table(
+    "transfer_key",
+    metadata,
+    _integer("book_id"),
+    _bytes("transfer_id"),
+    _integer("seq"),
+    _integer("position"),
+    PrimaryKeyConstraint("book_id", "transfer_id"),
+    sqlite_strict=True,
     sqlite_with_rowid=False,
+    comment="each id that was ever posted, and where; it stays when old months are archived",
+)
+
+reversal_table = Table(
+    "reversal",
+    metadata,
+    _integer("book_id"),
+    _bytes("transfer_id"),
+    _bytes("reversed_by"),
+    PrimaryKeyConstraint("book_id", "transfer_id"),
+    sqlite_strict=True,
+    comment="a transfer is reversed once at most",
+)
+
+hold_table = Table(
+    "hold",
+    metadata,
+    _integer("book_id"),
+    _bytes("hold_id"),
+    _integer("debit"),
+    _integer("credit"),
+    _integer("amount"),
+    _integer("captured"),
+    _integer("expires"),
+    _text("state"),
+    _integer("effective_time"),
+    _text("text"),
+    _text("reference"),
+    _text("source"),
+    PrimaryKeyConstraint("book_id", "hold_id"),
+    Index("ix_hold_expiry", "book_id", "state", "expires"),
+    CheckConstraint(f"amount BETWEEN 1 AND {TRANSFER_UNITS_MAX}", name="amount_in_range"),
+    CheckConstraint("captured BETWEEN 0 AND amount", name="captured_in_range"),
+    CheckConstraint("state IN ('open', 'captured', 'released', 'expired')", name="state_is_known"),
+    sqlite_strict=True,
+)
+
+outbox_table = Table(
+    "outbox",
+    metadata,
+    _integer("book_id"),
+    _integer("seq"),
+    _integer("position"),
+    _text("to_book"),
+    _text("to_account"),
+    PrimaryKeyConstraint("book_id", "seq", "position"),
+    Index("ix_outbox_to_book", "book_id", "to_book", "seq", "position"),
+    sqlite_strict=True,
+    comment="transfers to a clearing account that go on to an account of another book",
+)
+
+inbox_table = Table(
+    "inbox",
+    metadata,
+    _integer("book_id"),
+    _text("from_book"),
+    _integer("seq"),
+    _integer("position"),
+    PrimaryKeyConstraint("book_id", "from_book"),
+    sqlite_strict=True,
+    comment="how far this book has taken in what another sent",
 )
 
 posting_table = Table(
@@ -110,10 +220,12 @@ posting_table = Table(
     _integer("seq"),
     _integer("total_in"),
     _integer("total_out"),
+    _integer("held"),
+    _bytes("positions"),
     PrimaryKeyConstraint("book_id", "account_no", "seq"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
-    comment="one row per account per batch: the account's totals after it",
+    comment="one row per account per batch: its totals after it, and where its transfers stand in it (uint16 each)",
 )
 
 link_table = Table(
@@ -127,7 +239,23 @@ link_table = Table(
     PrimaryKeyConstraint("book_id", "debit", "credit"),
     CheckConstraint(f"amount BETWEEN 0 AND {UNITS_MAX}", name="amount_in_range"),
     sqlite_strict=True,
-    comment="running totals from one account to another",
+    comment="running totals from one account to another, up to book.totalled_seq",
+)
+
+link_hour_table = Table(
+    "link_hour",
+    metadata,
+    _integer("book_id"),
+    _integer("hour"),
+    _integer("debit"),
+    _integer("credit"),
+    _integer("transfers"),
+    _integer("amount"),
+    PrimaryKeyConstraint("book_id", "hour", "debit", "credit"),
+    CheckConstraint(f"amount BETWEEN 0 AND {UNITS_MAX}", name="amount_in_range"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+    comment="the same per hour of the effective time, counted since 1970 in UTC",
 )
 
 seal_table = Table(
@@ -138,11 +266,12 @@ seal_table = Table(
     _integer("posted_time"),
     _integer("transfers"),
     _integer("events"),
-    Column("previous", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
+    _bytes("previous"),
+    _bytes("hash"),
+    _bytes("leaves"),
     PrimaryKeyConstraint("book_id", "seq"),
+    Index("ix_seal_posted_time", "book_id", "posted_time", "seq"),
     CheckConstraint("length(hash) = 32", name="hash_has_32_bytes"),
     sqlite_strict=True,
+    comment="leaves: the hash of each entry, in the order of their positions",
 )
-
-Index(None, seal_table.c.book_id, seal_table.c.posted_time)

@@ -13,6 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from core.errors import Misconfigured, Problem, Unavailable
 
+MIGRATION_LOCK = 7_310_579_611
+"""Of PostgreSQL's advisory locks, the one that is held while the tables are made or changed."""
+
 
 def upgrade(engine: Engine) -> None:
     """Create or upgrade the tables. Misconfigured when the database was written by a newer program, Unavailable when
@@ -27,6 +30,8 @@ def _upgrade(engine: Engine) -> None:
     config = _config()
     script = ScriptDirectory.from_config(config)
     with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":  # two gateways may start at once
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
         present = MigrationContext.configure(connection).get_current_revision()
         known = {revision.revision for revision in script.walk_revisions()}
         if present is not None and present not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import ledger.tables  # noqa: F401  adds its tables to the metadata
 import settlement.store  # noqa: F401  adds its tables to the metadata
 from ledger.database import metadata
 
