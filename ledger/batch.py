@@ -1,314 +1,361 @@
-"""One transaction's worth of decisions: fetch, decide, append, seal.
+"""One transaction's worth of decisions: fetch, decide; what was decided is then appended, sealed and committed.
 
-Work is done on state read fresh inside the transaction; rows are kept in memory until `flush`, so a piece
+Work is done on state read fresh inside the transaction; entries are kept in memory until they are appended, so a piece
 of work that fails is undone by forgetting what it decided and disturbs no other in the batch.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from core.clock import Instant
-from core.errors import InvariantBroken
+from core.errors import InvariantBroken, Rejected
 from core.ids import TransferId
-from core.money import Money
-from ledger import journal, store, tables
-from ledger.account import Account, AccountId, Party
-from ledger.balance import AccountStatus
-from ledger.database import Connection, Table, insert_rows
+from ledger import event, store
+from ledger.account import Account, AccountId, AccountState, Party
+from ledger.database import Connection, Table
+from ledger.event import NO_ACCOUNT, Event, EventKind
+from ledger.hold import Hold
 from ledger.posting import Standing, decide, is_plainly_fine
 from ledger.store import BookHead
-from ledger.transfer import Outcome, Posted, Transfer, TransferRequest
+from ledger.transfer import (
+    AlreadyPosted,
+    Outcome,
+    Outcomes,
+    Posted,
+    Reason,
+    Refused,
+    Transfer,
+    TransferKind,
+    TransferRequest,
+)
 
-TRANSFERS_PER_BATCH_MAX = 20_000
+ID_BYTES = 16
 
-NO_ACCOUNT = 0
-"""In place of an account's number, for an event that concerns none."""
+ENTRIES_PER_BATCH_MAX = 65_535
+"""A posting keeps each place in a batch as an unsigned 16-bit number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What a batch changed, once it is durable: the book's new head and every account it touched."""
-
-    head: BookHead
-    transfers: int
-    statuses: tuple[AccountStatus, ...]
+Accepted = tuple[TransferRequest, Standing, Standing, int]
+"""A request that will be posted, its debit and credit account, and its place in the batch. (A class would cost as much
+as deciding.)"""
 
 
 class Batch:
     """The next batch of one book, inside an open transaction.
 
-    `standings` are accounts known from the batch before, if the book has not moved since.
+    `standings` are accounts as the batch before left them; `stale` are accounts whose totals somebody else may have
+    moved since.
     """
 
     def __init__(
         self,
         connection: Connection,
         head: BookHead,
-        posted_time: Instant,
+        now: Instant,
         standings: dict[AccountId, Standing] | None = None,
+        stale: Mapping[AccountId, Standing] | None = None,
     ) -> None:
         self.connection = connection
+        self.head = head
         self.book = head.book
         self.seq = head.seq + 1
-        self.posted_time = posted_time
+        self.posted_time = max(now, head.posted_time)
+        """The batch's time: a clock that steps back does not take the book with it."""
+        self.locked_until = head.locked_until
+        self.next_expiry = head.next_expiry
+        self.length = 0
+        """Entries so far."""
         self.standings: dict[AccountId, Standing] = {} if standings is None else standings
-        self._head = head
-        self._known: dict[TransferId, Transfer] = {}
-        self._posted: list[Transfer] = []
-        self._opened: list[Standing] = []
-        self._changed: list[tuple[Standing, Account]] = []
-        self._events: list[tuple[int, str, str]] = []
-        self._rows: list[tuple[Table, list[tuple[Any, ...]]]] = []
-        self._writes: list[Callable[[Connection], None]] = []
+        self.accepted: list[Accepted] = []
+        self.events: list[Event] = []
+        self.opened: list[Standing] = []
+        self.changed: dict[int, Standing] = {}
+        self.held: dict[int, Standing] = {}
+        """Accounts whose holds changed, by number."""
+        self.holds: dict[TransferId, Hold] = {}
+        """Holds that were placed or changed, as they are now."""
+        self.reversals: dict[TransferId, TransferId] = {}
+        """Reversed transfer → the one that reverses it."""
+        self.rows: list[tuple[Table, list[tuple[Any, ...]]]] = []
+        self.writes: list[Callable[[Connection], None]] = []
+        self._stale = stale or {}
+        self._accepted_ids: dict[TransferId, int] = {}
+        self._earlier: dict[TransferId, Transfer] = {}
         self._adoptions: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], object]] = []
 
     @contextmanager
     def piece_of_work(self) -> Iterator[None]:
         """What is decided inside is taken back when it raises."""
-        lists: tuple[list[Any], ...] = (self._events, self._rows, self._writes, self._adoptions)
+        lists: tuple[list[Any], ...] = (self.rows, self.writes, self._adoptions)
         lengths = [len(each) for each in lists]
-        posted, opened, changed = len(self._posted), len(self._opened), len(self._changed)
+        mark = self._mark()
         try:
             yield
         except BaseException:
-            self._take_back(posted, opened, changed)
+            self._take_back(mark)
             for each, length in zip(lists, lengths, strict=True):
                 del each[length:]
             raise
 
-    def post(self, requests: Sequence[TransferRequest]) -> list[Outcome]:
-        """Decide each request in order, each on what the ones before it left."""
+    def post(self, requests: Sequence[TransferRequest]) -> Outcomes:
+        """Decide each plain request in order, each on what the ones before it left."""
+        self.make_room(len(requests))
         self._fetch(requests)
-        standings, known, posted, seq, now = self.standings, self._known, self._posted, self.seq, self.posted_time
-        outcomes: list[Outcome] = []
-        for request in requests:
-            debit, credit = standings.get(request.debit), standings.get(request.credit)
-            earlier = known.get(request.id)
-            if debit is None or credit is None or earlier is not None or not is_plainly_fine(request, debit, credit):
-                objection = decide(request, debit, credit, earlier)
-                if objection is not None:
-                    outcomes.append(objection)
+        standings, accepted, ids, earlier = self.standings, self.accepted, self._accepted_ids, self._earlier
+        locked_until, first, index = self.locked_until, self.length, len(accepted)
+        others: dict[int, AlreadyPosted | Refused] = {}
+        apart = first - index  # what events put between an accepted request's index and its position
+        for place, request in enumerate(requests):
+            debit, credit, id = standings.get(request.debit), standings.get(request.credit), request.id
+            units = request.amount.units
+            if (
+                debit is None
+                or credit is None
+                or id in ids
+                or id in earlier
+                or not is_plainly_fine(request, debit, credit, locked_until, units)
+            ):
+                if request.kind or request.cause is not None:
+                    raise ValueError(f"{id.hex()}: reversals and captures are not posted but asked for as such")
+                other = self._judge(request, debit, credit)
+                if other is not None:
+                    others[place] = other
                     continue
-            if debit is None or credit is None:
-                raise InvariantBroken(f"{request.id.hex()} was accepted without both of its accounts")
-            transfer = Transfer(request, seq, len(posted), now)
-            debit.total_out += request.amount.units
-            credit.total_in += request.amount.units
-            known[request.id] = transfer
-            posted.append(transfer)
-            outcomes.append(Posted(transfer))
-        return outcomes
+            debit.total_out += units  # type: ignore[union-attr]  # decided: both are there
+            credit.total_in += units  # type: ignore[union-attr]
+            ids[id] = index
+            accepted.append((request, debit, credit, index + apart))  # type: ignore[arg-type]
+            index += 1
+        self.length = index + apart
+        return Outcomes(requests, others, self.seq, first, self.posted_time)
 
-    def _take_back(self, posted: int, opened: int, changed: int) -> None:
-        """Undo in reverse what was decided after these many."""
-        for transfer in reversed(self._posted[posted:]):
-            request = transfer.request
-            self.standings[request.debit].total_out -= request.amount.units
-            self.standings[request.credit].total_in -= request.amount.units
-            del self._known[request.id]
-        for standing, before in reversed(self._changed[changed:]):
-            standing.become(before)
-        for standing in self._opened[opened:]:
-            del self.standings[standing.account.id]
-        del self._posted[posted:], self._opened[opened:], self._changed[changed:]
+    def post_linked(self, requests: Sequence[TransferRequest]) -> list[Outcome]:
+        """Post all of them or none, in one batch, side by side. Each leg is decided on what the ones before it left.
+
+        Where one is refused, the others are refused as `linked_refused`. Asked again, all were posted before; a mixture
+        of old and new legs is a conflict.
+        """
+        if any(request.kind or request.cause is not None for request in requests):
+            raise ValueError("reversals and captures cannot be linked")
+        self.make_room(len(requests))
+        self._fetch(requests)
+        mark = self._mark()
+        outcomes: list[Outcome] = []
+        for place, request in enumerate(requests):
+            kind = TransferKind.PLAIN if place == len(requests) - 1 else TransferKind.LINKED
+            outcomes.append(self._post_one(replace(request, kind=kind)))
+        culprit = next((place for place, each in enumerate(outcomes) if isinstance(each, Refused)), None)
+        text = "" if culprit is None else f"transfer {culprit + 1} of the linked ones was refused"
+        if culprit is None and len({type(outcome) for outcome in outcomes}) > 1:
+            culprit = next(place for place, each in enumerate(outcomes) if isinstance(each, AlreadyPosted))
+            outcomes[culprit] = Refused(requests[culprit], Reason.CONFLICT, "it was posted before, without the others")
+            text = f"transfer {culprit + 1} of the linked ones was posted before, others were not"
+        if culprit is None:
+            return outcomes
+        self._take_back(mark)
+        return [
+            outcomes[place] if place == culprit else Refused(request, Reason.LINKED_REFUSED, text)
+            for place, request in enumerate(requests)
+        ]
+
+    def reverse(
+        self, id: TransferId, original: TransferId, effective_time: Instant, text: str = "", source: str = ""
+    ) -> Outcome:
+        """Undo a transfer by a new one, named `id`, that names it; Rejected `unknown_transfer` when there is none."""
+        self._fetch_ids([id, original])
+        first = self.find(original)
+        if first is None:
+            raise Rejected("unknown_transfer", f"there is no transfer {original.hex()} in this book")
+        request = TransferRequest(
+            id,
+            first.request.credit,
+            first.request.debit,
+            first.request.amount,
+            effective_time,
+            text,
+            first.request.reference,
+            source,
+            TransferKind.REVERSAL,
+            original,
+        )
+        self.load([request.debit, request.credit])
+        reversed_by = self.reversals.get(original) or store.find_reversal(self.connection, self.book, original)
+        if reversed_by is not None and reversed_by != id:
+            return Refused(request, Reason.ALREADY_REVERSED, f"it was reversed by {reversed_by.hex()} already")
+        outcome = self._post_one(request)
+        if isinstance(outcome, Posted):
+            self.reversals[original] = id
+            self.on_undo(lambda: self.reversals.pop(original))
+        return outcome
+
+    def fetch(self, id: TransferId) -> Transfer | None:
+        """The transfer of this id, read from the database where it must be."""
+        self._fetch_ids([id])
+        return self.find(id)
+
+    def post_covered(self, request: TransferRequest) -> Outcome:
+        """Post a capture: a hold has reserved the money. The hold itself is the caller's to change."""
+        self._fetch([request])
+        return self._post_one(request, is_covered=True)
+
+    def find(self, id: TransferId) -> Transfer | None:
+        """The transfer of this id, in this batch or before it; its id must have been fetched."""
+        place = self._accepted_ids.get(id)
+        if place is None:
+            return self._earlier.get(id)
+        request, _, _, position = self.accepted[place]
+        return Transfer(request, self.seq, position, self.posted_time)
 
     def open_account(self, account: Account) -> None:
-        """Open an account, or change the name, kind or floor of one that is open; nothing when it is the same."""
-        self._load([account.id])
+        """Open an account, or change the terms of one that is open; nothing when it is the same.
+
+        Rejected `account_not_empty` when it would be closed with money or holds in it.
+        """
+        self.load([account.id])
         standing = self.standings.get(account.id)
         if standing is None:
-            number = store.last_account_number(self.connection, self.book) + len(self._opened) + 1
-            standing = self.standings[account.id] = Standing(number, account, 0, 0)
-            self._opened.append(standing)
-            self._events.append((number, "opened", _content(account)))
+            number = store.last_account_number(self.connection, self.book) + len(self.opened) + 1
+            standing = self.standings[account.id] = Standing(number, account, event_seq=self.seq)
+            self.opened.append(standing)
+            self.record(number, EventKind.OPENED, event.account_content(account))
+            self.on_undo(lambda: self._forget_opened(account.id))
         elif standing.account != account:
-            self._changed.append((standing, standing.account))
+            if account.state is AccountState.CLOSED and (standing.balance or standing.held):
+                raise Rejected(
+                    "account_not_empty",
+                    f"account {account.id!r} has a balance or open holds; empty it before it is closed",
+                )
+            before, event_seq, number = standing.account, standing.event_seq, standing.number
+            was_changed = number in self.changed
             standing.become(account)
-            self._events.append((standing.number, "changed", _content(account)))
+            standing.event_seq = self.seq
+            self.changed[number] = standing
+            self.record(number, EventKind.CHANGED, event.account_content(account))
+            self.on_undo(lambda: self._change_back(standing, before, event_seq, was_changed))
 
     def set_parties(self, parties: Sequence[Party]) -> None:
         """Write down who the parties are. A name may change, the id stays; each change is journalled."""
         known = store.load_parties(self.connection, self.book)
         news = [party for party in parties if known.get(party.id) != party]
         for party in news:
-            self._events.append((NO_ACCOUNT, "party", _party_content(party)))
+            self.record(NO_ACCOUNT, EventKind.PARTY, event.party_content(party))
         self.also(lambda connection: store.save_parties(connection, self.book, news))
+
+    def record_refusal(self, refused: Refused) -> None:
+        """Write down that a payment was asked for and refused; it concerns the account that should pay."""
+        debit = self.standings.get(refused.request.debit)
+        self.record(NO_ACCOUNT if debit is None else debit.number, EventKind.REFUSED, event.refused_content(refused))
+
+    def lock_period(self, until: Instant) -> None:
+        """From now on nothing is posted with an effective time before `until`. Rejected `period_is_locked` when that is
+        locked already: what is locked stays so, and is corrected by a transfer in an open period."""
+        if until <= self.locked_until:
+            raise Rejected("period_is_locked", "the books are closed up to then, or further, already")
+        before = self.locked_until
+        self.locked_until = until
+        self.record(NO_ACCOUNT, EventKind.PERIOD_LOCKED, event.locked_content(until))
+        self.on_undo(lambda: setattr(self, "locked_until", before))
+
+    def record(self, account_no: int, kind: EventKind, content: str) -> None:
+        """Put an event at the next place of the batch."""
+        self.make_room(1)
+        self.events.append(Event(self.length, account_no, kind.value, content))
+        self.length += 1
+
+    def make_room(self, entries: int) -> None:
+        """ValueError when the batch cannot take so many more."""
+        if self.length + entries > ENTRIES_PER_BATCH_MAX:
+            raise ValueError(f"a batch holds {ENTRIES_PER_BATCH_MAX} entries at most; ask for fewer at a time")
+
+    def load(self, accounts: Collection[AccountId]) -> None:
+        """Have these accounts in `standings`, as far as they exist, with totals as of now."""
+        missing = {account for account in accounts if account not in self.standings}
+        known = {account: self._stale[account] for account in missing if account in self._stale}
+        if known:
+            changed = store.refresh_standings(self.connection, self.book, known)
+            self.standings.update(known)
+            missing = (missing - known.keys()) | set(changed)
+        if missing:
+            self.standings.update(store.load_standings(self.connection, self.book, missing))
 
     def append(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
         """Rows of another package, in the table's column order, written with the batch."""
-        self._rows.append((table, rows))
+        self.rows.append((table, rows))
 
     def also(self, write: Callable[[Connection], None]) -> None:
         """A statement of another package, executed with the batch."""
-        self._writes.append(write)
+        self.writes.append(write)
 
     def when_committed(self, adopt: Callable[[], None]) -> None:
         """Called once the batch is durable, on the writer's thread; never when it is not."""
         self._adoptions.append(adopt)
 
-    def flush(self) -> Committed | None:
-        """Write everything that was decided and seal it; None when there was nothing to seal."""
-        connection = self.connection
-        for table, rows in self._rows:
-            insert_rows(connection, table, rows)
-        for write in self._writes:
-            write(connection)
-        if not self._posted and not self._events:
-            return None
-        transfer_rows = [self._row(transfer) for transfer in self._posted]
-        seal = journal.seal(
-            self.book,
-            self.seq,
-            self.posted_time,
-            self._head.hash,
-            [journal.event_form(*event) for event in self._events],
-            [journal.transfer_form(*row[3:]) for row in transfer_rows],
-        )
-        insert_rows(connection, tables.transfer_table, transfer_rows)
-        last = {account: transfer for transfer in self._posted for account in _sides(transfer)}
-        self._write_accounts(last)
-        store.append_links(connection, self.book, _links(transfer_rows))
-        insert_rows(
-            connection,
-            tables.seal_table,
-            [(seal.book, seal.seq, seal.posted_time, seal.transfers, seal.events, seal.previous, seal.hash)],
-        )
-        if not store.advance_book(connection, seal):
-            raise InvariantBroken(f"book {self.book} moved past batch {self._head.seq} inside our own transaction")
-        head = BookHead(self.book, seal.seq, seal.hash, self._head.transfers + seal.transfers)
-        return Committed(head, seal.transfers, self._statuses(last))
+    def on_undo(self, undo: Callable[[], object]) -> None:
+        """Called when the piece of work fails that decided this."""
+        self._undo.append(undo)
 
     def adopt(self) -> None:
         """Tell everyone who asked that the batch is durable."""
         for adoption in self._adoptions:
             adoption()
 
+    def _post_one(self, request: TransferRequest, is_covered: bool = False) -> Outcome:
+        debit, credit = self.standings.get(request.debit), self.standings.get(request.credit)
+        other = self._judge(request, debit, credit, is_covered)
+        if other is not None or debit is None or credit is None:
+            return other or Refused(request, Reason.UNKNOWN_DEBIT_ACCOUNT, "")
+        debit.total_out += request.amount.units
+        credit.total_in += request.amount.units
+        self._accepted_ids[request.id] = len(self.accepted)
+        self.accepted.append((request, debit, credit, self.length))
+        self.length += 1
+        return Posted(Transfer(request, self.seq, self.length - 1, self.posted_time))
+
+    def _judge(
+        self, request: TransferRequest, debit: Standing | None, credit: Standing | None, is_covered: bool = False
+    ) -> AlreadyPosted | Refused | None:
+        other = decide(request, debit, credit, self.find(request.id), self.locked_until, is_covered)
+        if other is None and (debit is None or credit is None):
+            raise InvariantBroken(f"{request.id.hex()} was accepted without both of its accounts")
+        return other
+
     def _fetch(self, requests: Sequence[TransferRequest]) -> None:
-        if len(self._posted) + len(requests) > TRANSFERS_PER_BATCH_MAX:
-            raise InvariantBroken(f"a batch of more than {TRANSFERS_PER_BATCH_MAX} transfers was asked for")
-        self._load({account for request in requests for account in (request.debit, request.credit)})
-        unseen = list({request.id for request in requests} - self._known.keys())
-        self._known.update(store.find_transfers(self.connection, self.book, unseen))
+        standings = self.standings
+        accounts = {request.debit for request in requests}
+        accounts.update([request.credit for request in requests])
+        if not accounts <= standings.keys():
+            self.load(accounts)
+        self._fetch_ids([request.id for request in requests])
 
-    def _load(self, accounts: Collection[AccountId]) -> None:
-        missing = [account for account in accounts if account not in self.standings]
-        if missing:
-            self.standings.update(store.load_standings(self.connection, self.book, missing))
+    def _fetch_ids(self, ids: Sequence[TransferId]) -> None:
+        if set(map(len, ids)) - {ID_BYTES} or len(b"".join(ids)) != ID_BYTES * len(ids):
+            raise ValueError(f"expected ids of {ID_BYTES} bytes; derive them with core.ids")
+        self._earlier.update(store.find_transfers(self.connection, self.book, ids))
 
-    def _write_accounts(self, last: Mapping[AccountId, Transfer]) -> None:
-        connection, standings = self.connection, self.standings
-        insert_rows(
-            connection,
-            tables.account_table,
-            [
-                (
-                    self.book,
-                    standing.number,
-                    standing.account.id,
-                    standing.account.name,
-                    standing.account.owner,
-                    standing.account.kind.value,
-                    standing.account.currency.code,
-                    standing.account.floor.units,
-                    *(0, 0, 0, 0),
-                )
-                for standing in self._opened
-            ],
-        )
-        for standing, _ in self._changed:
-            store.update_account(connection, self.book, standing.number, standing.account)
-        insert_rows(
-            connection,
-            tables.account_event_table,
-            [(self.book, self.seq, position, *event) for position, event in enumerate(self._events)],
-        )
-        moved = [(standings[account], transfer) for account, transfer in last.items()]
-        store.update_totals(
-            connection,
-            self.book,
-            [(s.total_in, s.total_out, self.seq, transfer.position, s.number) for s, transfer in moved],
-        )
-        insert_rows(
-            connection,
-            tables.posting_table,
-            [(self.book, s.number, self.seq, s.total_in, s.total_out) for s, _ in moved],
-        )
+    def _mark(self) -> tuple[int, int, int, int]:
+        return len(self.accepted), len(self.events), len(self._undo), self.length
 
-    def _row(self, transfer: Transfer) -> tuple[Any, ...]:
-        request = transfer.request
-        return (
-            self.book,
-            transfer.seq,
-            transfer.position,
-            request.id,
-            self.standings[request.debit].number,
-            self.standings[request.credit].number,
-            request.amount.units,
-            request.effective_time,
-            request.text,
-            request.reference,
-            request.source,
-        )
+    def _take_back(self, mark: tuple[int, int, int, int]) -> None:
+        """Undo, in reverse, what was decided after the mark."""
+        accepted, events, undo, self.length = mark
+        for request, debit, credit, _ in self.accepted[accepted:]:
+            debit.total_out -= request.amount.units
+            credit.total_in -= request.amount.units
+            del self._accepted_ids[request.id]
+        for take_back in reversed(self._undo[undo:]):
+            take_back()
+        del self.accepted[accepted:], self.events[events:], self._undo[undo:]
 
-    def _statuses(self, last: Mapping[AccountId, Transfer]) -> tuple[AccountStatus, ...]:
-        touched = {*last, *(s.account.id for s in self._opened), *(s.account.id for s, _ in self._changed)}
-        earlier: dict[AccountId, Transfer | None] = {}
-        if (
-            touched - last.keys()
-        ):  # opened or changed without being moved: rare, and its last transfer lies further back
-            known = store.load_statuses(self.connection, self.book)
-            earlier = {status.account.id: status.last_transfer for status in known}
-        statuses = []
-        for account_id in sorted(touched):
-            standing = self.standings[account_id]
-            of = standing.currency
-            statuses.append(
-                AccountStatus(
-                    standing.account,
-                    Money(standing.total_in, of),
-                    Money(standing.total_out, of),
-                    self.seq,
-                    last.get(account_id) or earlier.get(account_id),
-                )
-            )
-        return tuple(statuses)
+    def _forget_opened(self, account: AccountId) -> None:
+        self.opened.remove(self.standings.pop(account))
 
-
-def _sides(transfer: Transfer) -> tuple[AccountId, AccountId]:
-    return transfer.request.debit, transfer.request.credit
-
-
-def _links(transfer_rows: Sequence[tuple[Any, ...]]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Transfers and amount of each (debit, credit)."""
-    links: dict[tuple[int, int], tuple[int, int]] = {}
-    for row in transfer_rows:
-        count, amount = links.get(row[4:6], (0, 0))
-        links[row[4:6]] = (count + 1, amount + row[6])
-    return links
-
-
-def _content(account: Account) -> str:
-    """An account as its journalled event shows it."""
-    return _canonical(
-        {
-            "account": account.id,
-            "name": account.name,
-            "owner": account.owner,
-            "kind": account.kind.value,
-            "currency": account.currency.code,
-            "floor_units": account.floor.units,
-        }
-    )
-
-
-def _party_content(party: Party) -> str:
-    return _canonical({"party": party.id, "name": party.name, "organisation": party.organisation})
-
-
-def _canonical(content: dict[str, str | int]) -> str:
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    def _change_back(self, standing: Standing, before: Account, event_seq: int, was_changed: bool) -> None:
+        standing.become(before)
+        standing.event_seq = event_seq
+        if not was_changed:
+            del self.changed[standing.number]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from contextlib import suppress
 
+from core.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from core.ids import TransferId
+from ledger.batch import Batch
 from ledger.operations import Reader
-from ledger.transfer import Outcome, Refused, Transfer, TransferRequest
+from ledger.transfer import Outcome, Reason, Refused, Transfer, TransferRequest
 from ledger.writer import Writer
+
+REFUSALS_REMEMBERED_MAX = 10_000
+"""Ids of which the desk knows why they were refused: who asks again and again is journalled once."""
 
 
 class Desk:
@@ -16,14 +23,32 @@ class Desk:
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._writer = writer
         self._reader = reader
+        self._why: OrderedDict[TransferId, Reason] = OrderedDict()
         self.refused = 0
         """Payments refused since the desk was opened."""
 
     async def post(self, request: TransferRequest) -> Outcome:
-        """Unavailable when the ledger cannot take it now: ask again with the same id."""
-        outcomes = await self._writer.post([request])
-        self.refused += isinstance(outcomes[0], Refused)
-        return outcomes[0]
+        """Unavailable when the ledger cannot take it now, OutcomeUnknown when its answer was lost: ask again with the
+        same id. A refusal is journalled."""
+        outcome = await self._writer.run(lambda batch: self._post(batch, request))
+        if isinstance(outcome, Refused):
+            self.refused += 1
+            self._why[request.id] = outcome.reason
+            if len(self._why) > REFUSALS_REMEMBERED_MAX:
+                self._why.popitem(last=False)
+        return outcome
+
+    async def expire_holds(self) -> None:
+        """Let go of the holds whose time has come; any batch does, this one does nothing else. Another time if the
+        ledger cannot take it now."""
+        with suppress(Unavailable, OutcomeUnknown, InvariantBroken):
+            await self._writer.run(lambda _: None)
 
     async def find(self, transfer: TransferId) -> Transfer | None:
         return await asyncio.to_thread(self._reader.find, transfer)
+
+    def _post(self, batch: Batch, request: TransferRequest) -> Outcome:
+        (outcome,) = batch.post([request])
+        if isinstance(outcome, Refused) and self._why.get(request.id) is not outcome.reason:
+            batch.record_refusal(outcome)
+        return outcome

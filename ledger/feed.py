@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from ledger.account import AccountId
+from ledger.append import Committed
 from ledger.balance import AccountStatus
-from ledger.batch import Committed
 
 
 class ChangeFeed:
     """Coalesces: a reader that is slow skips states, never the newest one, and memory is bounded by the accounts.
 
-    `offer` may be called from any thread; `changes` is awaited in the loop that made the feed.
+    `offer` may be called from any thread; `changes` is awaited in the loop that made the feed. A batch may be offered
+    twice and late: what is older than what is known changes nothing.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._changed: dict[AccountId, AccountStatus] = {}
+        self._seqs: dict[AccountId, int] = {}
         self._newest: Committed | None = None
         self._news = asyncio.Event()
 
@@ -34,8 +36,9 @@ class ChangeFeed:
 
     def _take(self, committed: Committed) -> None:
         for status in committed.statuses:
-            earlier = self._changed.get(status.account.id)
-            if earlier is None or earlier.seq <= status.seq:
+            if self._seqs.get(status.account.id, -1) < status.seq:
+                self._seqs[status.account.id] = status.seq
                 self._changed[status.account.id] = status
-        self._newest = committed
+        if self._newest is None or self._newest.head.seq <= committed.head.seq:
+            self._newest = committed
         self._news.set()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from core.clock import EPOCH, Instant
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Money
-from ledger.account import Account
+from ledger.account import Account, AccountState
+from ledger.hold import Hold, HoldState
 from ledger.transfer import (
     REFERENCE_CHARACTERS_MAX,
+    SOURCE_CHARACTERS_MAX,
     TEXT_CHARACTERS_MAX,
+    TIME_END,
     AlreadyPosted,
     Reason,
     Refused,
@@ -14,101 +18,229 @@ from ledger.transfer import (
     TransferRequest,
 )
 
+Objection = tuple[Reason, str]
+"""What speaks against it, and a sentence: what was expected and what came."""
+
 
 class Standing:
     """An account and what has passed through it, in ledger units. The one thing in a batch that changes in place."""
 
-    __slots__ = ("account", "currency", "floor_units", "number", "total_in", "total_out")
+    __slots__ = (
+        "account",
+        "ceiling_units",
+        "code",
+        "currency",
+        "event_seq",
+        "held",
+        "is_open",
+        "last_seq",
+        "number",
+        "payable_floor",
+        "sealed",
+        "total_in",
+        "total_out",
+    )
 
-    def __init__(self, number: int, account: Account, total_in: int, total_out: int) -> None:
+    def __init__(
+        self,
+        number: int,
+        account: Account,
+        total_in: int = 0,
+        total_out: int = 0,
+        held: int = 0,
+        event_seq: int = 0,
+        last_seq: int = 0,
+    ) -> None:
         self.number = number
         self.total_in = total_in
         self.total_out = total_out
+        self.held = held
+        self.event_seq = event_seq
+        self.last_seq = last_seq
         self.become(account)
 
     def become(self, account: Account) -> None:
         """The account as it is now; what passed through it stays."""
         self.account = account
         self.currency = account.currency
-        self.floor_units = account.floor.units
+        self.code = account.currency.code
+        self.sealed = f"{account.id}\0"
+        self.is_open = account.state is AccountState.OPEN
+        self.ceiling_units = account.ceiling_units
+        self._tighten()
+
+    def hold(self, units: int) -> None:
+        """Reserve so much more, or so much less."""
+        self.held += units
+        self._tighten()
+
+    def _tighten(self) -> None:
+        # The lowest balance that a payment may leave: what is held counts as if it were gone.
+        self.payable_floor = self.account.floor.units + self.held
 
     @property
     def balance(self) -> int:
         return self.total_in - self.total_out
 
+    @property
+    def available(self) -> int:
+        return self.balance - self.payable_floor
 
-def is_plainly_fine(request: TransferRequest, debit: Standing, credit: Standing) -> bool:
-    """Whether `decide` would answer None for a request whose id is new: the same rules at a tenth of the cost.
+
+def is_plainly_fine(
+    request: TransferRequest, debit: Standing, credit: Standing, locked_until: Instant, units: int
+) -> bool:
+    """Whether `decide` would answer None for a plain request whose id is new: the same rules at a tenth of the cost.
 
     True is a promise; False says nothing yet.
     """
-    units, currency = request.amount.units, request.amount.currency
+    currency = request.amount.currency
+    text, reference, source = request.text, request.reference, request.source
     return (
         0 < units <= TRANSFER_UNITS_MAX
         and debit is not credit
         and debit.currency is currency
         and credit.currency is currency
-        and debit.total_in - debit.total_out - units >= debit.floor_units
+        and debit.is_open
+        and credit.is_open
+        and locked_until <= request.effective_time < TIME_END
+        and debit.total_in - debit.total_out - units >= debit.payable_floor
+        and credit.total_in - credit.total_out + units <= credit.ceiling_units
         and debit.total_out + units <= UNITS_MAX
         and credit.total_in + units <= UNITS_MAX
-        and len(request.text) <= TEXT_CHARACTERS_MAX
-        and len(request.reference) <= REFERENCE_CHARACTERS_MAX
-        and _is_printable(request)
+        and not request.kind
+        and request.cause is None
+        and len(text) <= TEXT_CHARACTERS_MAX
+        and len(reference) <= REFERENCE_CHARACTERS_MAX
+        and len(source) <= SOURCE_CHARACTERS_MAX
+        and text.isprintable()
+        and reference.isprintable()
+        and source.isprintable()
     )
 
 
 def decide(
-    request: TransferRequest, debit: Standing | None, credit: Standing | None, earlier: Transfer | None
+    request: TransferRequest,
+    debit: Standing | None,
+    credit: Standing | None,
+    earlier: Transfer | None,
+    locked_until: Instant = EPOCH,
+    is_covered: bool = False,
 ) -> AlreadyPosted | Refused | None:
     """None when the transfer may be posted; else the first of `Reason`'s checks that speaks against it.
 
-    `earlier` is the transfer that already bears this id, if any.
+    `earlier` is the transfer that already bears this id, if any. `is_covered`: a hold has reserved the money.
     """
-
-    def refuse(reason: Reason, text: str) -> Refused:
-        return Refused(request, reason, text)
-
-    amount = request.amount
-    if not 0 < amount.units <= TRANSFER_UNITS_MAX:
-        largest = Money(TRANSFER_UNITS_MAX, amount.currency)
-        return refuse(Reason.INVALID_AMOUNT, f"expected an amount above zero and at most {largest}, got {amount}")
-    if len(request.text) > TEXT_CHARACTERS_MAX or len(request.reference) > REFERENCE_CHARACTERS_MAX:
-        return refuse(
-            Reason.TEXT_TOO_LONG,
-            f"expected at most {TEXT_CHARACTERS_MAX} characters of text and {REFERENCE_CHARACTERS_MAX} of reference, "
-            f"got {len(request.text)} and {len(request.reference)}",
-        )
-    if not _is_printable(request):
-        text = "expected text without control characters or broken encoding in text, reference and source"
-        return refuse(Reason.TEXT_NOT_PRINTABLE, text)
-    if earlier is not None:
+    objection = _form(request)
+    if objection is None and earlier is not None:
         if request.same_content(earlier.request):
             return AlreadyPosted(earlier)
-        return refuse(
+        objection = (
             Reason.CONFLICT,
             f"this request id already paid {earlier.request.amount} from {earlier.request.debit} "
             f"to {earlier.request.credit}; use a new id for a new payment",
         )
-    if request.debit == request.credit:
-        return refuse(Reason.SAME_ACCOUNT, f"{request.debit} cannot pay itself")
-    if debit is None:
-        return refuse(Reason.UNKNOWN_DEBIT_ACCOUNT, f"there is no account {request.debit!r} in this book")
-    if credit is None:
-        return refuse(Reason.UNKNOWN_CREDIT_ACCOUNT, f"there is no account {request.credit!r} in this book")
-    for standing in (debit, credit):
-        if standing.account.currency != amount.currency:
-            return refuse(
-                Reason.CURRENCY_MISMATCH,
-                f"{standing.account.id} is kept in {standing.account.currency}, the payment is in {amount.currency}",
-            )
-    available = Money(debit.balance, amount.currency) - debit.account.floor
-    if available < amount:
-        return refuse(Reason.INSUFFICIENT_FUNDS, f"{debit.account.id} has {available} available, {amount} was asked")
-    if max(debit.total_out, credit.total_in) + amount.units > UNITS_MAX:
-        return refuse(Reason.BALANCE_TOO_LARGE, "the total through one of the accounts would leave the ledger's range")
+    objection = objection or check_sides(request, debit, credit, locked_until)
+    if objection is None and debit is not None and credit is not None:
+        objection = _limits(request.amount, debit, credit, is_covered)
+    return None if objection is None else Refused(request, *objection)
+
+
+def decide_hold(
+    hold: Hold, debit: Standing | None, credit: Standing | None, earlier: Hold | None, now: Instant
+) -> Objection | None:
+    """None when the hold may be placed; else the first of `Reason`'s checks that speaks against it.
+
+    `earlier` is what bears this id already, when it is not the same hold.
+    """
+    request = hold.request
+    objection = _form(request)
+    if objection is None and earlier is not None:
+        text = f"this id already holds {earlier.amount} on {earlier.debit}; use a new id for a new hold"
+        objection = Reason.CONFLICT, text
+    if objection is None and hold.expires <= now:
+        objection = Reason.EXPIRY_HAS_PASSED, "the hold would have expired before it was placed; expected a later time"
+    objection = objection or check_sides(request, debit, credit, Instant(0))
+    if objection is None and debit is not None and debit.available < request.amount.units:
+        objection = _insufficient(debit, request.amount)
+    if objection is None and debit is not None and debit.held + request.amount.units > UNITS_MAX:
+        objection = Reason.BALANCE_TOO_LARGE, "the total held on the account would leave the ledger's range"
+    return objection
+
+
+def decide_capture(hold: Hold | None, amount: Money | None) -> Objection | None:
+    """None when so much, or the rest, may be taken from the hold; the transfer itself is decided as any other."""
+    if hold is None:
+        return Reason.UNKNOWN_HOLD, "there is no hold with this id in this book"
+    if hold.state is not HoldState.OPEN:
+        return Reason.HOLD_NOT_OPEN, f"the hold is {hold.state.value} already; nothing is left of it"
+    if amount is not None and amount.currency != hold.amount.currency:
+        return Reason.CURRENCY_MISMATCH, f"the hold is in {hold.amount.currency}, {amount} was asked"
+    if amount is not None and amount > hold.remaining:
+        return Reason.EXCEEDS_HOLD, f"the hold has {hold.remaining} left, {amount} was asked"
     return None
 
 
-def _is_printable(request: TransferRequest) -> bool:
-    """Whether every text can be written down, sealed and shown; a lone surrogate cannot even be encoded."""
-    return request.text.isprintable() and request.reference.isprintable() and request.source.isprintable()
+def check_sides(
+    request: TransferRequest, debit: Standing | None, credit: Standing | None, locked_until: Instant
+) -> Objection | None:
+    """Do the accounts exist, in this currency, open, for a time that is not locked?"""
+    amount = request.amount
+    if request.debit == request.credit:
+        return Reason.SAME_ACCOUNT, f"{request.debit} cannot pay itself"
+    if debit is None:
+        return Reason.UNKNOWN_DEBIT_ACCOUNT, f"there is no account {request.debit!r} in this book"
+    if credit is None:
+        return Reason.UNKNOWN_CREDIT_ACCOUNT, f"there is no account {request.credit!r} in this book"
+    for standing in (debit, credit):
+        if standing.account.currency != amount.currency:
+            kept = f"{standing.account.id} is kept in {standing.account.currency}, the payment is in {amount.currency}"
+            return Reason.CURRENCY_MISMATCH, kept
+    if request.effective_time < locked_until:
+        return Reason.PERIOD_LOCKED, "the books are closed for the time of this payment; date it in an open period"
+    for standing in (debit, credit):
+        if standing.account.state is AccountState.CLOSED:
+            return Reason.ACCOUNT_CLOSED, f"{standing.account.id} is closed"
+    if debit.account.state is AccountState.FROZEN:
+        return Reason.ACCOUNT_FROZEN, f"{debit.account.id} is frozen and pays nothing"
+    return None
+
+
+def _form(request: TransferRequest) -> Objection | None:
+    amount = request.amount
+    if not 0 < amount.units <= TRANSFER_UNITS_MAX:
+        largest = Money(TRANSFER_UNITS_MAX, amount.currency)
+        return Reason.INVALID_AMOUNT, f"expected an amount above zero and at most {largest}, got {amount}"
+    if not EPOCH <= request.effective_time < TIME_END:
+        return Reason.INVALID_TIME, f"expected a time from 1970 to 2199, got {request.effective_time} microseconds"
+    lengths = (len(request.text), len(request.reference), len(request.source))
+    longest = (TEXT_CHARACTERS_MAX, REFERENCE_CHARACTERS_MAX, SOURCE_CHARACTERS_MAX)
+    if any(length > most for length, most in zip(lengths, longest, strict=True)):
+        return (
+            Reason.TEXT_TOO_LONG,
+            "expected at most {} characters of text, {} of reference and {} of source, got {}, {} and {}".format(
+                *longest, *lengths
+            ),
+        )
+    if not (request.text.isprintable() and request.reference.isprintable() and request.source.isprintable()):
+        # It could not be written down, sealed and shown; a lone surrogate cannot even be encoded.
+        text = "expected text without control characters or broken encoding in text, reference and source"
+        return Reason.TEXT_NOT_PRINTABLE, text
+    return None
+
+
+def _limits(amount: Money, debit: Standing, credit: Standing, is_covered: bool) -> Objection | None:
+    if not is_covered and debit.available < amount.units:
+        return _insufficient(debit, amount)
+    if credit.account.has_ceiling and credit.balance + amount.units > credit.ceiling_units:
+        ceiling = credit.account.ceiling
+        text = f"{credit.account.id} may hold {ceiling} at most, it has {Money(credit.balance, credit.currency)}"
+        return Reason.CEILING_REACHED, text
+    if max(debit.total_out, credit.total_in) + amount.units > UNITS_MAX:
+        return Reason.BALANCE_TOO_LARGE, "the total through one of the accounts would leave the ledger's range"
+    return None
+
+
+def _insufficient(debit: Standing, amount: Money) -> Objection:
+    shown = Money(debit.available, amount.currency)
+    return Reason.INSUFFICIENT_FUNDS, f"{debit.account.id} has {shown} available, {amount} was asked"

@@ -2,96 +2,106 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    Select,
-    Table,
-    and_,
-    bindparam,
-    func,
-    select,
-    tuple_,
-)
+from sqlalchemy import Connection, Row, Select, Table, and_, func, select
 
-from core.clock import Instant
+from core.clock import EPOCH, Instant
 from core.ids import TransferId
 from core.money import Money, currency
-from ledger.account import Account, AccountId, AccountKind, Party, PartyId
+from ledger.account import Account, AccountId, AccountKind, AccountState, AccountType, Party, PartyId
 from ledger.balance import AccountStatus
-from ledger.database import insert_rows, placeholder, upsert_rows
+from ledger.database import is_postgresql
+from ledger.hold import NEVER, Hold, HoldState
 from ledger.journal import GENESIS, Seal
 from ledger.posting import Standing
+from ledger.statements import insert_rows, run, run_for_any, run_for_each, upsert_rows
 from ledger.tables import (
     account_table,
     book_table,
-    link_table,
+    hold_table,
     party_table,
-    posting_table,
     seal_table,
     transfer_table,
 )
-from ledger.transfer import Transfer, TransferRequest
+from ledger.transfer import Transfer, TransferKind, TransferRequest
 
 _IDS_PER_SELECT = 500  # SQLite's default bound on parameters is far above; short statements stay cached
+_PLACES_PER_SELECT = 100
+_PREFIX = itemgetter(slice(0, 4))
+_NEIGHBOURS_MIN = 16
+"""So many ids that begin alike are worth a look at what stands between the first and the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookHead:
-    """Where a book stands: its number, its last batch and that batch's hash, and all its transfers counted."""
+    """Where a book stands: its number, its last batch, that batch's hash and time, and all its transfers counted."""
 
     book: int
     seq: int
     hash: bytes
     transfers: int
+    posted_time: Instant = EPOCH
+    locked_until: Instant = EPOCH
+    """Nothing may be posted with an effective time before this."""
+    next_expiry: Instant = NEVER
+    """No open hold expires before this."""
+    totalled_seq: int = field(default=0, compare=False)
+    """The batch up to which the totals per link are added up."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkTotal:
-    """What one account has paid another since the book was opened."""
-
-    debit: AccountId
-    credit: AccountId
-    transfers: int
-    amount: Money
-
-
-_FIND_BOOK = select(book_table).where(book_table.c.name == bindparam("name"))
-
-
-def find_book(connection: Connection, name: str) -> BookHead | None:
-    row = connection.execute(_FIND_BOOK, {"name": name}).one_or_none()
-    return BookHead(row.book_id, row.seq, row.head_hash, row.transfers) if row else None
-
-
-def create_book(connection: Connection, name: str) -> BookHead:
-    taken = connection.execute(select(func.coalesce(func.max(book_table.c.book_id), 0))).scalar_one()
-    head = BookHead(taken + 1, 0, GENESIS, 0)
-    insert_rows(connection, book_table, [(head.book, name, head.seq, head.hash, head.transfers)])
-    return head
-
-
-_ADVANCE_BOOK = (
-    book_table.update()
-    .where(and_(book_table.c.book_id == bindparam("book"), book_table.c.seq == bindparam("before")))
-    .values(seq=bindparam("after"), head_hash=bindparam("head"), transfers=book_table.c.transfers + bindparam("posted"))
+_FIND_BOOK = (
+    "SELECT book_id, seq, head_hash, transfers, posted_time, locked_until, next_expiry, totalled_seq "
+    "FROM book WHERE name = ?"
 )
 
 
-def advance_book(connection: Connection, seal: Seal) -> bool:
+def find_book(connection: Connection, name: str, lock: bool = False) -> BookHead | None:
+    """The book's head. With `lock` no other gateway moves the book until this transaction ends: the one lock there is.
+    (On SQLite the transaction itself is that lock.)"""
+    text = f"{_FIND_BOOK} FOR UPDATE" if lock and is_postgresql(connection) else _FIND_BOOK
+    row = run(connection, text, (name,)).fetchone()
+    return BookHead(*row) if row else None
+
+
+def create_book(connection: Connection, name: str) -> BookHead:
+    """A new book, or the one that another gateway made at the same moment."""
+    if is_postgresql(connection):
+        run(connection, f"SELECT pg_advisory_xact_lock({NEW_BOOK_LOCK})")
+        made = find_book(connection, name, lock=True)
+        if made is not None:
+            return made
+    taken = connection.execute(select(func.coalesce(func.max(book_table.c.book_id), 0))).scalar_one()
+    head = BookHead(taken + 1, 0, GENESIS, 0)
+    row = (head.book, name, 0, GENESIS, EPOCH, 0, EPOCH, NEVER, 0)
+    insert_rows(connection, book_table, [row])
+    return head
+
+
+NEW_BOOK_LOCK = 7_310_579_612
+"""Of PostgreSQL's advisory locks, the one that a gateway holds while it makes a book."""
+
+CHANNEL = "myntverk_book"
+"""On PostgreSQL every batch notifies this channel of its book's name."""
+
+_ADVANCE_BOOK = (
+    "UPDATE book SET seq = ?, head_hash = ?, posted_time = ?, transfers = ?, locked_until = ?, next_expiry = ? "
+    "WHERE book_id = ? AND seq = ?"
+)
+
+
+def advance_book(connection: Connection, head: BookHead) -> bool:
     """Move the book on to its next batch; False when somebody else moved it first."""
-    values = {
-        "book": seal.book,
-        "before": seal.seq - 1,
-        "after": seal.seq,
-        "head": seal.hash,
-        "posted": seal.transfers,
-    }
-    return connection.execute(_ADVANCE_BOOK, values).rowcount == 1
+    text = _ADVANCE_BOOK
+    if is_postgresql(connection):
+        text = f"WITH moved AS ({text} RETURNING name) SELECT pg_notify('{CHANNEL}', name) FROM moved"
+    values = (head.seq, head.hash, head.posted_time, head.transfers, head.locked_until, head.next_expiry)
+    return bool(run(connection, text, (*values, head.book, head.seq - 1)).rowcount == 1)
 
 
 def load_standings(
@@ -108,19 +118,105 @@ def load_standings(
 
 
 def _standing(row: Row[Any]) -> Standing:
-    account = Account(
+    return Standing(row.account_no, account_of(row), row.total_in, row.total_out, row.held, row.event_seq, row.last_seq)
+
+
+def account_of(row: Row[Any]) -> Account:
+    """The account that a row of `account_table` describes."""
+    return Account(
         AccountId(row.account_id),
         row.name,
         PartyId(row.owner),
         Money(row.floor, currency(row.currency)),
         AccountKind(row.kind),
+        AccountType(row.type),
+        row.ceiling,
+        row.cost_centre,
+        json.loads(row.labels),
+        AccountState(row.state),
     )
-    return Standing(row.account_no, account, row.total_in, row.total_out)
+
+
+def refresh_standings(connection: Connection, book: int, standings: Mapping[AccountId, Standing]) -> list[AccountId]:
+    """Read the totals anew where another gateway moved the book; answers the accounts that it changed otherwise,
+    which must be loaded."""
+    by_number = {standing.number: standing for standing in standings.values()}
+    changed = []
+    rows = run_for_any(
+        connection,
+        "SELECT account_no, total_in, total_out, held, event_seq, last_seq FROM account WHERE book_id = ?",
+        "account_no",
+        list(by_number),
+        (book,),
+    )
+    for number, total_in, total_out, held, event_seq, last_seq in rows:
+        standing = by_number[number]
+        standing.total_in, standing.total_out, standing.last_seq = total_in, total_out, last_seq
+        standing.hold(held - standing.held)
+        if event_seq != standing.event_seq:
+            changed.append(standing.account.id)
+    return changed
+
+
+def find_account_number(connection: Connection, book: int, account: AccountId) -> int | None:
+    text = "SELECT account_no FROM account WHERE book_id = ? AND account_id = ?"
+    row = run(connection, text, (book, account)).fetchone()
+    return int(row[0]) if row else None
 
 
 def last_account_number(connection: Connection, book: int) -> int:
     query = select(func.coalesce(func.max(account_table.c.account_no), 0)).where(account_table.c.book_id == book)
     return int(connection.execute(query).scalar_one())
+
+
+def account_row(book: int, standing: Standing, seq: int) -> tuple[Any, ...]:
+    """An account that is opened in batch `seq`, as a row of `account_table`."""
+    account = standing.account
+    return (book, standing.number, account.id, *_terms(account), seq, 0, 0, 0, seq, 0, 0)
+
+
+def _terms(account: Account) -> tuple[Any, ...]:
+    return (
+        account.name,
+        account.owner,
+        account.kind.value,
+        account.type.value,
+        account.currency.code,
+        account.cost_centre,
+        labels_text(account.labels),
+        account.state.value,
+        account.floor.units,
+        account.ceiling_units,
+    )
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as their column and their event hold them."""
+    return json.dumps(dict(labels), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def update_account(connection: Connection, book: int, number: int, account: Account, seq: int) -> None:
+    run(
+        connection,
+        "UPDATE account SET name = ?, owner = ?, kind = ?, type = ?, currency = ?, cost_centre = ?, labels = ?, "
+        "state = ?, floor = ?, ceiling = ?, event_seq = ?, touched_seq = ? WHERE book_id = ? AND account_no = ?",
+        (*_terms(account), seq, seq, book, number),
+    )
+
+
+def update_totals(connection: Connection, book: int, columns: Sequence[Sequence[int]]) -> None:
+    """Columns: total_in, total_out, held, touched_seq, last_seq, last_position, account_no."""
+    run_for_each(
+        connection,
+        "UPDATE account SET total_in = ?, total_out = ?, held = ?, touched_seq = ?, last_seq = ?, last_position = ? "
+        f"WHERE book_id = {int(book)} AND account_no = ?",
+        columns,
+    )
+
+
+def update_held(connection: Connection, book: int, standing: Standing, seq: int) -> None:
+    values = (standing.held, seq, book, standing.number)
+    run(connection, "UPDATE account SET held = ?, touched_seq = ? WHERE book_id = ? AND account_no = ?", values)
 
 
 def load_parties(connection: Connection, book: int) -> dict[PartyId, Party]:
@@ -162,105 +258,197 @@ def _transfer(row: Row[Any]) -> Transfer:
         text=row.text,
         reference=row.reference,
         source=row.source,
+        kind=TransferKind(row.kind),
+        cause=None if row.cause is None else TransferId(row.cause),
     )
     return Transfer(request, row.seq, row.position, Instant(row.posted_time))
 
 
 _TRANSFERS = _transfers_query()
 
+# Written out, because SQLite looks places that are joined by OR up by the book alone: it would read all of it.
+_AT_PLACES = """
+    WITH place (seq, position) AS (VALUES {places})
+    SELECT t.*, s.posted_time, d.account_id AS debit_id, c.account_id AS credit_id, d.currency
+    FROM place CROSS JOIN transfer t
+    JOIN seal s ON s.book_id = t.book_id AND s.seq = t.seq
+    JOIN account d ON d.book_id = t.book_id AND d.account_no = t.debit
+    JOIN account c ON c.book_id = t.book_id AND c.account_no = t.credit
+    WHERE t.book_id = {book} AND t.seq = place.seq AND t.position = place.position
+"""
+
 
 def find_transfers(connection: Connection, book: int, ids: Sequence[TransferId]) -> dict[TransferId, Transfer]:
     """Those of the ids that the book holds: nearly always none, so their presence is asked for before their content."""
-    present = [row[0] for row in _probe(connection, book, ids)]
-    if not present:
-        return {}
-    rows = _in_chunks(
-        connection, _TRANSFERS.where(transfer_table.c.book_id == book), transfer_table.c.transfer_id, present
+    places = {(seq, position): TransferId(id) for id, seq, position in _find_keys(connection, book, ids)}
+    found = load_transfers(connection, book, list(places)) if places else {}
+    return {id: found[place] for place, id in places.items() if place in found}
+
+
+def _find_keys(connection: Connection, book: int, ids: Sequence[TransferId]) -> Iterable[tuple[bytes, int, int]]:
+    if len(ids) >= _NEIGHBOURS_MIN:
+        ids = _not_surely_new(connection, book, sorted(ids))
+        if not ids:
+            return []
+    if not is_postgresql(connection):
+        text = "SELECT transfer_id, seq, position FROM transfer_key WHERE book_id = ?"
+        return run_for_any(connection, text, "transfer_id", ids, (book,))
+    # Whatever PostgreSQL believes of the table, each id is looked up in the index; one value is sent, not thousands.
+    joined = b"".join(ids)
+    rows: Iterable[tuple[bytes, int, int]] = run(
+        connection,
+        "SELECT k.transfer_id, k.seq, k.position FROM generate_series(1, ?, 16) AS start CROSS JOIN LATERAL "
+        "(SELECT transfer_id, seq, position FROM transfer_key "
+        "WHERE book_id = ? AND transfer_id = substring(? FROM start FOR 16) LIMIT 1) AS k",
+        (len(joined), book, joined),
     )
-    return {TransferId(row.transfer_id): _transfer(row) for row in rows}
+    return rows
 
 
-def _probe(connection: Connection, book: int, ids: Sequence[TransferId]) -> Iterator[Row[Any]]:
-    mark = placeholder(connection.dialect.name)
-    for start in range(0, len(ids), _IDS_PER_SELECT):
-        chunk = ids[start : start + _IDS_PER_SELECT]
-        marks = ", ".join([mark] * len(chunk))
-        yield from connection.exec_driver_sql(
-            f"SELECT transfer_id FROM transfer WHERE book_id = {int(book)} AND transfer_id IN ({marks})", tuple(chunk)
+def _not_surely_new(connection: Connection, book: int, ids: list[TransferId]) -> list[TransferId]:
+    """Ids made in order of time stand side by side, and nothing stands between them yet: one look tells it of all."""
+    suspects: list[TransferId] = []
+    for _, group in groupby(ids, key=_PREFIX):
+        neighbours = list(group)
+        if len(neighbours) < _NEIGHBOURS_MIN or _is_any_between(connection, book, neighbours[0], neighbours[-1]):
+            suspects += neighbours
+    return suspects
+
+
+def _is_any_between(connection: Connection, book: int, first: TransferId, last: TransferId) -> bool:
+    text = "SELECT 1 FROM transfer_key WHERE book_id = ? AND transfer_id BETWEEN ? AND ? LIMIT 1"
+    return run(connection, text, (book, first, last)).fetchone() is not None
+
+
+def load_transfers(
+    connection: Connection, book: int, places: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], Transfer]:
+    """The transfers at these (seq, position)."""
+    found = {}
+    for start in range(0, len(places), _PLACES_PER_SELECT):
+        chunk = places[start : start + _PLACES_PER_SELECT]
+        mark = "CAST(%s AS BIGINT)" if is_postgresql(connection) else "CAST(? AS BIGINT)"
+        text = _AT_PLACES.format(places=", ".join([f"({mark}, {mark})"] * len(chunk)), book=int(book))
+        for row in connection.exec_driver_sql(text, tuple(chain.from_iterable(chunk))):
+            found[row.seq, row.position] = _transfer(row)
+    return found
+
+
+def append_keys(connection: Connection, book: int, seq: int) -> None:
+    """Remember the ids of a batch's transfers for ever."""
+    run(
+        connection,
+        "INSERT INTO transfer_key (book_id, transfer_id, seq, position) "
+        "SELECT book_id, transfer_id, seq, position FROM transfer WHERE book_id = ? AND seq = ? ORDER BY transfer_id",
+        (book, seq),
+    )
+
+
+def find_reversal(connection: Connection, book: int, original: TransferId) -> TransferId | None:
+    row = run(
+        connection, "SELECT reversed_by FROM reversal WHERE book_id = ? AND transfer_id = ?", (book, original)
+    ).fetchone()
+    return TransferId(bytes(row[0])) if row else None
+
+
+def find_hold(connection: Connection, book: int, id: TransferId) -> Hold | None:
+    query = _holds(book).where(hold_table.c.hold_id == id)
+    return next((_hold(row) for row in connection.execute(query)), None)
+
+
+def load_open_holds(connection: Connection, book: int, expired_at: Instant | None = None) -> list[Hold]:
+    """The open holds, or those of them that have expired by then, in the order of their expiry."""
+    query = _holds(book).where(hold_table.c.state == HoldState.OPEN.value)
+    if expired_at is not None:
+        query = query.where(hold_table.c.expires <= expired_at)
+    return [_hold(row) for row in connection.execute(query.order_by(hold_table.c.expires, hold_table.c.hold_id))]
+
+
+def next_expiry(connection: Connection, book: int) -> Instant:
+    """When the next open hold expires."""
+    row = run(connection, "SELECT min(expires) FROM hold WHERE book_id = ? AND state = 'open'", (book,)).fetchone()
+    return NEVER if row[0] is None else Instant(row[0])
+
+
+def save_holds(connection: Connection, book: int, rows: Sequence[tuple[int, int, Hold]]) -> None:
+    """Holds with the numbers of their debit and credit account."""
+    upsert_rows(
+        connection,
+        hold_table,
+        [
+            (
+                book,
+                hold.id,
+                debit,
+                credit,
+                hold.amount.units,
+                hold.captured,
+                hold.expires,
+                hold.state.value,
+                hold.request.effective_time,
+                hold.request.text,
+                hold.request.reference,
+                hold.request.source,
+            )
+            for debit, credit, hold in rows
+        ],
+    )
+
+
+def _holds(book: int) -> Select[Any]:
+    debit, credit = account_table.alias("debit_account"), account_table.alias("credit_account")
+    return (
+        select(
+            hold_table, debit.c.account_id.label("debit_id"), credit.c.account_id.label("credit_id"), debit.c.currency
         )
+        .join(debit, and_(debit.c.book_id == hold_table.c.book_id, debit.c.account_no == hold_table.c.debit))
+        .join(credit, and_(credit.c.book_id == hold_table.c.book_id, credit.c.account_no == hold_table.c.credit))
+        .where(hold_table.c.book_id == book)
+    )
 
 
-def load_statuses(connection: Connection, book: int) -> list[AccountStatus]:
-    """Every account of the book with its totals and its last transfer, in the order they were opened."""
-    rows = connection.execute(
-        select(account_table).where(account_table.c.book_id == book).order_by(account_table.c.account_no)
-    ).all()
-    places = {(row.last_seq, row.last_position) for row in rows if row.last_seq}
-    query = _TRANSFERS.where(transfer_table.c.book_id == book)
-    place = tuple_(transfer_table.c.seq, transfer_table.c.position)
-    last = {(row.seq, row.position): _transfer(row) for row in _in_chunks(connection, query, place, sorted(places))}
+def _hold(row: Row[Any]) -> Hold:
+    request = TransferRequest(
+        id=TransferId(row.hold_id),
+        debit=AccountId(row.debit_id),
+        credit=AccountId(row.credit_id),
+        amount=Money(row.amount, currency(row.currency)),
+        effective_time=Instant(row.effective_time),
+        text=row.text,
+        reference=row.reference,
+        source=row.source,
+    )
+    return Hold(request, Instant(row.expires), row.captured, HoldState(row.state))
+
+
+def load_statuses(
+    connection: Connection, book: int, after: int | None = None, only: Sequence[int] | None = None
+) -> list[AccountStatus]:
+    """The book's accounts with their totals and last transfers, in the order they were opened: all of them, or those
+    that a batch later than `after` changed, or those of the numbers in `only`."""
+    query = select(account_table).where(account_table.c.book_id == book)
+    if after is not None:
+        query = query.where(account_table.c.touched_seq > after)
+    if only is not None:
+        query = query.where(account_table.c.account_no.in_(only))
+    rows = connection.execute(query.order_by(account_table.c.account_no)).all()
+    places = sorted({(row.last_seq, row.last_position) for row in rows if row.last_seq})
+    last = load_transfers(connection, book, places)
     statuses = []
     for row in rows:
-        standing = _standing(row)
-        of = standing.account.currency
+        account = account_of(row)
+        of = account.currency
         statuses.append(
             AccountStatus(
-                standing.account,
+                account,
                 Money(row.total_in, of),
                 Money(row.total_out, of),
-                row.last_seq,
+                row.touched_seq,
                 last.get((row.last_seq, row.last_position)),
+                row.held,
             )
         )
     return statuses
-
-
-def load_links(connection: Connection, book: int) -> list[LinkTotal]:
-    debit, credit = account_table.alias("debit_account"), account_table.alias("credit_account")
-    rows = connection.execute(
-        select(link_table, debit.c.account_id, credit.c.account_id.label("credit_id"), debit.c.currency)
-        .join(debit, and_(debit.c.book_id == link_table.c.book_id, debit.c.account_no == link_table.c.debit))
-        .join(credit, and_(credit.c.book_id == link_table.c.book_id, credit.c.account_no == link_table.c.credit))
-        .where(link_table.c.book_id == book)
-        .order_by(link_table.c.debit, link_table.c.credit)
-    )
-    return [
-        LinkTotal(
-            AccountId(row.account_id),
-            AccountId(row.credit_id),
-            row.transfers,
-            Money(row.amount, currency(row.currency)),
-        )
-        for row in rows
-    ]
-
-
-def load_statement(
-    connection: Connection, book: int, account: AccountId, before: tuple[int, int] | None, limit: int
-) -> list[Transfer]:
-    """The account's transfers, newest first; `before` is the (seq, position) of the last one already seen."""
-    number = select(account_table.c.account_no).where(
-        and_(account_table.c.book_id == book, account_table.c.account_id == account)
-    )
-    row = connection.execute(number).one_or_none()
-    if row is None:
-        return []
-    batches = select(posting_table.c.seq).where(
-        and_(posting_table.c.book_id == book, posting_table.c.account_no == row.account_no)
-    )
-    if before is not None:
-        batches = batches.where(posting_table.c.seq <= before[0])
-    batches = batches.order_by(posting_table.c.seq.desc()).limit(limit + 1)
-    query = (
-        _TRANSFERS.where(transfer_table.c.book_id == book)
-        .where(transfer_table.c.seq.in_(batches))
-        .where((transfer_table.c.debit == row.account_no) | (transfer_table.c.credit == row.account_no))
-        .order_by(transfer_table.c.seq.desc(), transfer_table.c.position.desc())
-        .limit(limit)
-    )
-    if before is not None:
-        query = query.where(tuple_(transfer_table.c.seq, transfer_table.c.position) < tuple_(*before))
-    return [_transfer(found) for found in connection.execute(query)]
 
 
 def load_newest(connection: Connection, book: int, limit: int) -> list[Transfer]:
@@ -273,37 +461,22 @@ def load_newest(connection: Connection, book: int, limit: int) -> list[Transfer]
     return [_transfer(found) for found in connection.execute(query)]
 
 
-def append_links(connection: Connection, book: int, totals: Mapping[tuple[int, int], tuple[int, int]]) -> None:
-    """Add (transfers, amount) to the running total of each (debit, credit)."""
-    rows = [(book, debit, credit, transfers, amount) for (debit, credit), (transfers, amount) in totals.items()]
-    upsert_rows(connection, link_table, rows, adding=("transfers", "amount"))
+def insert_seal(connection: Connection, seal: Seal, leaves: bytes) -> None:
+    row = (seal.book, seal.seq, seal.posted_time, seal.transfers, seal.events, seal.previous, seal.hash, leaves)
+    insert_rows(connection, seal_table, [row])
 
 
-def update_totals(connection: Connection, book: int, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
-    """Rows of (total_in, total_out, last_seq, last_position, account_no)."""
-    mark = placeholder(connection.dialect.name)
-    if rows:
-        connection.exec_driver_sql(
-            f"UPDATE account SET total_in = {mark}, total_out = {mark}, last_seq = {mark}, last_position = {mark} "
-            f"WHERE book_id = {int(book)} AND account_no = {mark}",
-            list(rows),
-        )
+def find_seal_hash(connection: Connection, book: int, seq: int) -> bytes | None:
+    """What the batch was sealed with; None when there is no such batch."""
+    row = run(connection, "SELECT hash FROM seal WHERE book_id = ? AND seq = ?", (book, seq)).fetchone()
+    return bytes(row[0]) if row else None
 
 
-def update_account(connection: Connection, book: int, number: int, account: Account) -> None:
-    connection.execute(
-        account_table.update()
-        .where(and_(account_table.c.book_id == book, account_table.c.account_no == number))
-        .values(name=account.name, floor=account.floor.units, kind=account.kind.value)
-    )
-
-
-def read_seals(connection: Connection, book: int) -> Iterator[Seal]:
-    rows = connection.execution_options(yield_per=1000).execute(
+def read_seals(connection: Connection, book: int) -> Iterator[Row[Any]]:
+    """Rows of `seal_table` in the book's order, without holding them all."""
+    yield from connection.execution_options(yield_per=200).execute(
         select(seal_table).where(seal_table.c.book_id == book).order_by(seal_table.c.seq)
     )
-    for row in rows:
-        yield Seal(book, row.seq, Instant(row.posted_time), row.transfers, row.events, row.previous, row.hash)
 
 
 def read_rows(connection: Connection, table: Table, book: int) -> Iterator[Row[Any]]:
@@ -311,6 +484,17 @@ def read_rows(connection: Connection, table: Table, book: int) -> Iterator[Row[A
     yield from connection.execution_options(yield_per=1000).execute(
         select(table).where(table.c.book_id == book).order_by(table.c.seq, table.c.position)
     )
+
+
+def ensure_month(connection: Connection, month: int) -> None:
+    """PostgreSQL keeps the transfers of each month in a partition of its own."""
+    if is_postgresql(connection):
+        after = month + 1 if month % 100 < 12 else month + 89
+        run(
+            connection,
+            f"CREATE TABLE IF NOT EXISTS transfer_{int(month)} PARTITION OF transfer "
+            f"FOR VALUES FROM ({int(month)}) TO ({int(after)})",
+        )
 
 
 def _in_chunks(connection: Connection, query: Select[Any], column: Any, values: Sequence[Any]) -> Iterator[Row[Any]]:

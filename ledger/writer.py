@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from core.clock import Clock
-from core.errors import InvariantBroken, Rejected, Unavailable
-from ledger import store
+from core.errors import InvariantBroken, OutcomeUnknown, Rejected, Unavailable
+from ledger import holds, store, totals
 from ledger.account import AccountId
-from ledger.batch import Batch, Committed
-from ledger.database import Connection, Engine, transaction
+from ledger.append import Committed, append
+from ledger.batch import Batch
+from ledger.database import Connection, Engine, connect, transaction
 from ledger.posting import Standing
 from ledger.store import BookHead
-from ledger.transfer import Outcome, TransferRequest
+from ledger.transfer import Outcomes, TransferRequest
 
 Result = TypeVar("Result")
 Work = Callable[[Batch], Result]
@@ -27,6 +28,15 @@ Work = Callable[[Batch], Result]
 
 QUEUE_LENGTH_MAX = 10_000
 WORKS_PER_COMMIT_MAX = 500
+ENTRIES_PER_COMMIT = 5_000
+"""A commit that holds so many takes no more work: beyond this latency grows, not rate."""
+
+TOTALS_BEHIND_MAX = 500_000
+"""Transfers that may wait to be added up per link while there is no moment without other work."""
+TOTALS_STEP = 10_000
+"""Transfers that are added up at once: who comes meanwhile waits for no more."""
+IDLE_MILLISECONDS = 100
+"""After so long without work the totals are brought up to date."""
 
 
 @dataclass(slots=True)
@@ -44,8 +54,15 @@ class _Asked:
     answer: Future[Any] = field(default_factory=Future)
 
 
+@dataclass(slots=True)
+class _Answer:
+    asked: _Asked
+    result: Any
+    problem: Exception | None
+
+
 class Writer:
-    """The only writer of a book in this process.
+    """The only writer of a book in this process; on PostgreSQL other processes may write the same book.
 
     `on_commit` is called on the writer's thread with what each batch changed, after it is durable and
     before its callers are answered.
@@ -69,9 +86,12 @@ class Writer:
         self._door = threading.Lock()
         self._stopping = False
         self._broken = ""
+        self._connection: Connection | None = None
         self._head: BookHead | None = None
         self._standings: dict[AccountId, Standing] = {}
         """What the last batch left; true as long as the book's head is the one it left."""
+        self._behind = 0
+        """Transfers that are not in the totals per link yet, as far as this writer knows."""
 
     def start(self) -> None:
         self._thread.start()
@@ -86,7 +106,8 @@ class Writer:
 
     def submit(self, work: Work[Result]) -> Future[Result]:
         """Queue a piece of work. Unavailable at once when the queue is full or the writer was stopped; InvariantBroken
-        when a bug of ours has closed the book."""
+        when a bug of ours has closed the book. The future raises OutcomeUnknown when the database was lost during the
+        commit: ask again with the same ids."""
         asked = _Asked(work)
         with self._door:
             closed = self._why_closed()
@@ -104,82 +125,153 @@ class Writer:
         """Queue a piece of work and wait until it is durable."""
         return await asyncio.wrap_future(self.submit(work))
 
-    async def post(self, requests: Sequence[TransferRequest]) -> list[Outcome]:
+    async def post(self, requests: Sequence[TransferRequest]) -> Outcomes:
         """Post transfers; every answer given is durable."""
         return await self.run(lambda batch: batch.post(requests))
 
     def _run(self) -> None:
         try:
-            with self._engine.connect() as connection:
-                while works := self._next_works():
-                    if self._broken:
-                        self._fail(works, InvariantBroken(self._broken))
-                    else:
-                        self._commit(connection, works)
+            while (asked := self._next()) is not None:
+                if self._broken:
+                    self._fail([asked], InvariantBroken(self._broken))
+                else:
+                    self._commit(asked)
+                    is_quiet = self._behind >= TOTALS_STEP // 10 and self._queue.empty()
+                    if is_quiet or self._behind >= TOTALS_BEHIND_MAX:
+                        self._add_up()
         except Exception as error:  # the thread may not end unseen: callers would wait for ever
             self._break(error)
         finally:
+            self._disconnect()
             self._refuse_the_rest()
 
-    def _next_works(self) -> list[_Asked]:
-        """Everything that is queued, up to a commit's worth; nothing when the writer shall end."""
-        works: list[_Asked] = []
-        asked = self._queue.get()
-        while asked is not None:
-            works.append(asked)
-            if len(works) == WORKS_PER_COMMIT_MAX or self._queue.empty():
-                return works
-            asked = self._queue.get_nowait()
-        if works:
-            self._queue.put(None)
-        return works
+    def _next(self) -> _Asked | None:
+        """The next piece of work; None when the writer shall end. What is left to add up, it does while it waits."""
+        while self._behind:
+            try:
+                return self._queue.get(timeout=IDLE_MILLISECONDS / 1_000)
+            except queue.Empty:
+                self._add_up()
+        return self._queue.get()
 
-    def _commit(self, connection: Connection, works: list[_Asked]) -> None:
-        results: list[tuple[_Asked, Any, Exception | None]] = []
-        standings, self._standings = self._standings, {}  # kept only if this batch is
+    def _commit(self, first: _Asked) -> None:
+        taken = [first]
+        answers: list[_Answer] = []
+        committed: Committed | None = None
+        batch: Batch | None = None
         try:
-            with transaction(connection):
-                head = store.find_book(connection, self._book)
-                if head is None:
-                    head = store.create_book(connection, self._book)
-                if head != self._head:
-                    standings = {}  # somebody else moved the book
-                batch = Batch(connection, head, self._clock.now(), standings)
-                for asked in works:
-                    if asked.answer.set_running_or_notify_cancel():
-                        results.append(self._decide(batch, asked))
-                committed = batch.flush()
+            with transaction(self._connected()) as connection:
+                batch = self._begin(connection)
+                self._decide_all(batch, taken, answers)
+                committed = append(batch)
+        except OutcomeUnknown as error:
+            kept = None if committed is None else self._was_kept(committed.head)
+            if batch is None or not kept:
+                self._lose(taken, error if kept is None else Unavailable(f"nothing was kept: {error}"))
+                return
         except Unavailable as error:
-            self._fail(works, error)
+            self._lose(taken, error)
             return
         except Exception as error:  # a bug: nothing was kept, and nothing more will be taken
             self._break(error)
-            self._fail(works, InvariantBroken(self._broken))
+            self._fail(taken, InvariantBroken(self._broken))
             return
-        self._head = head if committed is None else committed.head
+        self._head = batch.head if committed is None else committed.head
         self._standings = batch.standings
         try:
             batch.adopt()
             self.stats.commits += 1
             if committed is not None:
                 self.stats.transfers += committed.transfers
+                self._behind += committed.transfers
                 self._on_commit(committed)
         finally:
-            for asked, result, problem in results:
-                _answer(asked, result, problem)
+            for answer in answers:
+                _tell(answer.asked, answer.result, answer.problem)
 
-    def _decide(self, batch: Batch, asked: _Asked) -> tuple[_Asked, Any, Exception | None]:
+    def _begin(self, connection: Connection) -> Batch:
+        """The next batch, with the accounts that are known from the last one."""
+        head = store.find_book(connection, self._book, lock=True)
+        if head is None:
+            head = store.create_book(connection, self._book)
+        standings, self._standings = self._standings, {}  # kept only if this batch is
+        if self._head is None:
+            self._behind = totals.waiting(connection, head.book, head.totalled_seq)
+        moved = self._head is None or head.seq != self._head.seq  # by somebody else: totals are read anew
+        batch = Batch(connection, head, self._clock.now(), {} if moved else standings, standings if moved else None)
+        holds.expire(batch)
+        return batch
+
+    def _decide_all(self, batch: Batch, taken: list[_Asked], answers: list[_Answer]) -> None:
+        """Decide what is queued, up to a commit's worth; every piece that was taken gets an answer."""
+        while True:
+            asked = taken[-1]
+            if asked.answer.set_running_or_notify_cancel():
+                answers.append(self._decide(batch, asked))
+            if len(taken) == WORKS_PER_COMMIT_MAX or batch.length >= ENTRIES_PER_COMMIT:
+                return
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if following is None:
+                self._queue.put(None)
+                return
+            taken.append(following)
+
+    def _decide(self, batch: Batch, asked: _Asked) -> _Answer:
         """One caller's bad work is its own; a broken invariant or database is everybody's."""
         try:
             with batch.piece_of_work():
-                return asked, asked.work(batch), None
+                return _Answer(asked, asked.work(batch), None)
         except (Rejected, ValueError, TypeError, LookupError, ArithmeticError) as error:
-            return asked, None, error
+            return _Answer(asked, None, error)
 
-    def _fail(self, works: list[_Asked], error: Exception) -> None:
+    def _was_kept(self, head: BookHead) -> bool | None:
+        """The commit's answer was lost: does the book hold the batch? None when nobody can tell."""
+        self._disconnect()
+        try:
+            with transaction(self._connected()) as connection:
+                # The lock waits for a commit that is still under way; a book that this commit would make has none.
+                if store.find_book(connection, self._book, lock=True) is None:
+                    return None
+                return store.find_seal_hash(connection, head.book, head.seq) == head.hash
+        except (Unavailable, OutcomeUnknown):
+            return None
+
+    def _add_up(self) -> None:
+        """Bring the totals per link a step nearer to the journal's end; another time if the database is not there."""
+        added = self._behind
+        try:
+            with transaction(self._connected()) as connection:
+                head = store.find_book(connection, self._book, lock=True)
+                if head is not None:
+                    added = totals.add_up(connection, head.book, head.totalled_seq, TOTALS_STEP)
+        except (Unavailable, OutcomeUnknown):
+            self._disconnect()
+        self._behind = max(0, self._behind - added) if added else 0
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(self._engine)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(Exception):  # it may be broken in any way
+                self._connection.close()
+            self._connection = None
+
+    def _lose(self, taken: list[_Asked], error: Unavailable | OutcomeUnknown) -> None:
+        """The database failed: the next piece of work tries a new connection, and reads everything anew."""
+        self._head = None
+        self._disconnect()
+        self._fail(taken, error)
+
+    def _fail(self, taken: list[_Asked], error: Exception) -> None:
         self.stats.failures += 1
-        for asked in works:
-            _answer(asked, None, type(error)(*error.args))
+        for asked in taken:
+            _tell(asked, None, type(error)(*error.args))
 
     def _break(self, error: Exception) -> None:
         with self._door:
@@ -195,10 +287,10 @@ class Writer:
         while not self._queue.empty():
             asked = self._queue.get_nowait()
             if asked is not None:
-                _answer(asked, None, self._why_closed())
+                _tell(asked, None, self._why_closed() or Unavailable("the ledger is shutting down"))
 
 
-def _answer(asked: _Asked, result: Any, problem: Exception | None) -> None:
+def _tell(asked: _Asked, result: Any, problem: Exception | None) -> None:
     """Answer a caller, who may have gone meanwhile."""
     with suppress(InvalidStateError):
         if problem is None:

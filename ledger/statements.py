@@ -1,0 +1,129 @@
+"""Statements that go to the driver itself: SQLAlchemy's work per statement costs more than SQLite's.
+
+They are written with `?` for a value, whatever the driver's own mark is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from ledger.database import Connection, Table, driver_of, is_postgresql
+
+ROWS_PER_INSERT = 25
+"""Rows in one INSERT on SQLite: more of them spare calls, many more cost as much in parsing."""
+VALUES_PER_SELECT = 500
+COPY_ROWS_MIN = 8
+"""Below this one INSERT takes fewer trips to PostgreSQL than a COPY."""
+
+_COPY_TYPES = {"BigInteger": "int8", "Text": "text", "LargeBinary": "bytea"}
+"""Column type → PostgreSQL's own, for a binary COPY."""
+
+
+def run(connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
+    """Execute one statement; answers the driver's cursor, which has `rowcount` and iterates over tuples."""
+    return driver_of(connection).execute(_marked(statement, connection.dialect.name), values)
+
+
+@contextmanager
+def pipelined(connection: Connection, is_worth_it: bool) -> Iterator[None]:
+    """On PostgreSQL, what is executed inside is sent without waiting for each answer; a failure shows at the end."""
+    if is_worth_it and is_postgresql(connection):
+        with driver_of(connection).pipeline():
+            yield
+    else:
+        yield
+
+
+def run_for_any(
+    connection: Connection, statement: str, column: str, wanted: Sequence[Any], values: Sequence[Any] = ()
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a SELECT, which ends in a WHERE, whose `column` is any of those wanted; nothing else is sorted."""
+    if is_postgresql(connection):
+        if wanted:
+            yield from run(connection, f"{statement} AND {column} = ANY(?)", (*values, list(wanted)))
+        return
+    for start in range(0, len(wanted), VALUES_PER_SELECT):
+        chunk = wanted[start : start + VALUES_PER_SELECT]
+        yield from run(connection, f"{statement} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
+
+
+def run_many(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Execute one statement for each row of values; no row at all is no statement."""
+    if rows:
+        driver_of(connection).cursor().executemany(_marked(statement, connection.dialect.name), rows)
+
+
+def run_for_each(connection: Connection, statement: str, columns: Sequence[Sequence[int]]) -> None:
+    """Execute one UPDATE for each row of whole numbers, given as columns in the order of the `?`; on PostgreSQL all
+    rows at once, joined to what is updated."""
+    if not columns[0]:
+        return
+    if is_postgresql(connection):
+        names = [f"value_{place}" for place in range(len(columns))]
+        change, _, where = statement.replace("?", "{}").format(*names).partition(" WHERE ")
+        source = f"unnest({', '.join(['?::bigint[]'] * len(columns))}) AS given({', '.join(names)})"
+        run(connection, f"{change} FROM {source} WHERE {where}", [list(column) for column in columns])
+    else:
+        run_many(connection, statement, list(zip(*columns, strict=True)))
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows given in the table's column order, by the fastest way that the driver has."""
+    if not rows:
+        return
+    driver = driver_of(connection)
+    if is_postgresql(connection):
+        if len(rows) >= COPY_ROWS_MIN and not driver.pgconn.pipeline_status:
+            text, types = _copy_text(table)
+            with driver.cursor().copy(text) as copy:
+                copy.set_types(types)
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            text = _marked(_insert_text(table, len(rows)), "postgresql")
+            driver.execute(text, list(chain.from_iterable(rows)))
+        return
+    whole = len(rows) - len(rows) % ROWS_PER_INSERT
+    if whole:
+        width = ROWS_PER_INSERT * len(table.columns)
+        values = list(chain.from_iterable(rows[:whole]))
+        text = _insert_text(table, ROWS_PER_INSERT)
+        driver.executemany(text, [values[start : start + width] for start in range(0, len(values), width)])
+    if whole < len(rows):
+        driver.executemany(_insert_text(table, 1), rows[whole:])
+
+
+def upsert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows given in the table's column order; where the key is there, replace what it holds."""
+    run_many(connection, _upsert_text(table), rows)
+
+
+@lru_cache(maxsize=256)
+def _marked(statement: str, dialect_name: str) -> str:
+    # Binary values: as text, an array of ids takes longer to write down than to look up.
+    return statement if dialect_name == "sqlite" else statement.replace("?", "%b")
+
+
+@lru_cache(maxsize=256)
+def _insert_text(table: Table, rows: int) -> str:
+    columns = ", ".join(column.name for column in table.columns)
+    row = f"({', '.join('?' * len(table.columns))})"
+    return f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * rows)}"
+
+
+@lru_cache(maxsize=64)
+def _upsert_text(table: Table) -> str:
+    keys = [column.name for column in table.primary_key.columns]
+    changes = [f"{column.name} = excluded.{column.name}" for column in table.columns if column.name not in keys]
+    return f"{_insert_text(table, 1)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(changes)}"
+
+
+@lru_cache(maxsize=64)
+def _copy_text(table: Table) -> tuple[str, list[str]]:
+    columns = ", ".join(column.name for column in table.columns)
+    types = [_COPY_TYPES[type(column.type).__name__] for column in table.columns]
+    return f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)", types
