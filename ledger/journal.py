@@ -1,26 +1,36 @@
-"""The hash chain: what was written cannot be altered unseen.
+"""The journal's form: what was written cannot be altered unseen.
 
-Each batch is sealed with SHA-256 over the previous seal's hash, the batch's number and time, and every
-row in it in canonical form. Whoever changes a row must change every later seal, and the last one is
-published.
+A batch is a list of entries: events (an account was opened, a hold placed, a payment refused) and transfers, each at
+its position. Every entry has a leaf, SHA-256 over its canonical form; the leaves' tree has a root; and the batch's
+seal is SHA-256 over the root, the batch's number and time, and the seal before it. Whoever changes a row must change
+every later seal, and the last one is published. The forms name accounts as people do, so that a leaf can be shown to
+somebody who has no database.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.clock import Instant
+from ledger import hash_tree
 
 GENESIS = bytes(32)
 """What the first seal of a book continues."""
 
-_SEAL = struct.Struct(">8sqqqqq32s")
-_TRANSFER = struct.Struct(">16sqqqqHH")
+FormError = struct.error
+"""What has no canonical form: a number that does not fit its field."""
+
+NO_CAUSE = bytes(16)
+"""In a transfer's form, where it has no cause."""
+
+FIXED = struct.Struct(">c16s16sqqB")
+"""A transfer's fixed fields: `T`, id, cause, ledger units, effective time, kind. The texts follow."""
+
 _EVENT = struct.Struct(">cq")
-_VERSION = b"mv-seal1"
+_SEAL = struct.Struct(">8sqqqqq32s32s")
+_VERSION = b"mv-seal2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,47 +42,38 @@ class Seal:
     posted_time: Instant
     transfers: int
     events: int
+    root: bytes
     previous: bytes
     hash: bytes
 
 
 def transfer_form(
     transfer_id: bytes,
-    debit: int,
-    credit: int,
-    amount: int,
+    cause: bytes | None,
+    units: int,
     effective_time: int,
-    text: str,
-    reference: str,
-    source: str,
+    kind: int,
+    texts: tuple[str, str, str, str, str, str],
 ) -> bytes:
-    """A transfer row in canonical form: fixed fields big-endian, the lengths of text and reference, the three texts."""
-    fixed = _TRANSFER.pack(transfer_id, debit, credit, amount, effective_time, len(text), len(reference))
-    return fixed + (text + reference + source).encode()
+    """A transfer in canonical form: fixed fields big-endian, then debit, credit, currency, text, reference and source
+    as UTF-8 with a zero byte between; none of them can hold one."""
+    return FIXED.pack(b"T", transfer_id, cause or NO_CAUSE, units, effective_time, kind) + "\0".join(texts).encode()
 
 
-def event_form(account: int, event: str, content: str) -> bytes:
-    """An account event in canonical form."""
-    return b"".join((_EVENT.pack(b"A", account), _text(event), _text(content)))
+def event_form(subject: int, event: str, content: str) -> bytes:
+    """An event in canonical form: `E`, the account's number, what happened, a zero byte, its content as JSON."""
+    return _EVENT.pack(b"E", subject) + f"{event}\0{content}".encode()
+
+
+def leaf(form: bytes) -> bytes:
+    """The hash that stands for one entry."""
+    return hashlib.sha256(form).digest()
 
 
 def seal(
-    book: int,
-    seq: int,
-    posted_time: Instant,
-    previous: bytes,
-    events: Sequence[bytes],
-    transfers: Sequence[bytes],
+    book: int, seq: int, posted_time: Instant, previous: bytes, leaves: bytes, transfers: int, events: int
 ) -> Seal:
-    """Seal one batch: its account events first, then its transfers, each in the order of their positions."""
-    head = _SEAL.pack(_VERSION, book, seq, posted_time, len(events), len(transfers), previous)
-    forms = [*events, *transfers]
-    digest = hashlib.sha256(head)
-    digest.update(struct.pack(f">{len(forms)}I", *map(len, forms)))
-    digest.update(b"".join(forms))
-    return Seal(book, seq, posted_time, len(transfers), len(events), previous, digest.digest())
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return len(data).to_bytes(4, "big") + data
+    """Seal one batch; `leaves` are its entries' in the order of their positions."""
+    root = hash_tree.root(leaves)
+    form = _SEAL.pack(_VERSION, book, seq, posted_time, transfers, events, root, previous)
+    return Seal(book, seq, posted_time, transfers, events, root, previous, hashlib.sha256(form).digest())

@@ -1,31 +1,37 @@
-"""The second, naive bookkeeping: what a book's tables must hold, by its journal alone."""
+"""The second, naive bookkeeping: what a book must hold, by its journal alone, entry by entry."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, UNITS_MAX, Money
-from ledger import tables
-from ledger.database import Connection, Row, Table
+from ledger import journal
+from ledger.database import Row
+from ledger.event import NO_ACCOUNT, EventKind
+from ledger.hold import NEVER, HoldState
+from ledger.journal import NO_CAUSE
+from ledger.transfer import TransferKind
 
 FAULTS_SHOWN_MAX = 20
-ROWS_PER_PAGE = 64
 
-_COLUMNS = {
-    "account": "account_id",
-    "name": "name",
-    "owner": "owner",
-    "kind": "kind",
-    "currency": "currency",
-    "floor_units": "floor",
-}
-"""What an account's event says → the column that must say the same."""
+_TERMS = "name owner kind type currency cost_centre labels state floor_units ceiling_units"
+_ACCOUNT_KEYS = {"account", *_TERMS.split()}
+_HOLD_KEYS = {"hold", *"debit credit currency units expires effective_time text reference source".split()}  # noqa: SIM905
+_HOLD_NUMBERS = ("units", "expires", "effective_time")
+_ACCOUNT_NUMBERS = ("floor_units", "ceiling_units")
 _FIXED = ("account", "owner", "currency")
-_PARTY = ("party", "name", "organisation")
+_KINDS = {
+    0,
+    TransferKind.LINKED,
+    TransferKind.REVERSAL,
+    TransferKind.CAPTURE,
+    TransferKind.CAPTURE | TransferKind.LAST_CAPTURE,
+}
+"""What a transfer can be; the last three have a cause."""
+_ENDED = {EventKind.HOLD_RELEASED.value: HoldState.RELEASED, EventKind.HOLD_EXPIRED.value: HoldState.EXPIRED}
 
 
 class Faults:
@@ -42,35 +48,25 @@ class Faults:
         return iter(self._texts)
 
 
-def rows_of(
-    connection: Connection, table: Table, book: int, key: str, value: int | str, order: str
-) -> Iterator[Row[Any]]:
-    """One key's rows in their order, a page at a time: all keys can be read side by side, and nothing is sorted."""
-    place = table.c[order]
-    query = table.select().where(table.c.book_id == book, table.c[key] == value).order_by(place).limit(ROWS_PER_PAGE)
-    rows = connection.execute(query).all()
-    yield from rows
-    while len(rows) == ROWS_PER_PAGE:
-        rows = connection.execute(query.where(place > getattr(rows[-1], order))).all()
-        yield from rows
+class Misfit(Exception):
+    """An entry that the journal as a whole does not allow."""
 
 
 @dataclass(slots=True)
 class ReplayedAccount:
     """What the journal gives of one account so far; amounts in ledger units."""
 
+    number: int
     content: dict[str, Any]
     event_seq: int
-    postings: Iterator[Row[Any]]
-    floor: int
-    floor_least: int
-    """The lowest in this batch: a seal does not tell which of its transfers came before a change of the floor."""
     total_in: int = 0
     total_out: int = 0
-    seq: int = 0
-    position: int = 0
-    is_doubtful: bool = False
-    """Its postings were found wrong once, which says enough."""
+    held: int = 0
+    touched_seq: int = 0
+    last_seq: int = 0
+    last_position: int = 0
+    positions: list[int] = field(default_factory=list)
+    """Where its transfers stand in the batch that is being read."""
 
     @property
     def id(self) -> str:
@@ -80,205 +76,245 @@ class ReplayedAccount:
     def currency(self) -> str:
         return str(self.content["currency"])
 
-    def shown(self, total_in: int, total_out: int) -> str:
+    @property
+    def balance(self) -> int:
+        return self.total_in - self.total_out
+
+    def shown(self, total_in: int, total_out: int, held: int = 0) -> str:
         """Totals as people read them, in this account's currency."""
         of = CURRENCIES[self.currency]
-        return f"{Money(total_in, of).plain()} in and {Money(total_out, of).plain()} {of} out"
+        totals = f"{Money(total_in, of).plain()} in and {Money(total_out, of).plain()} {of} out"
+        return f"{totals}, {Money(held, of).plain()} held" if held else totals
 
     @property
     def computed(self) -> str:
-        return self.shown(self.total_in, self.total_out)
+        return self.shown(self.total_in, self.total_out, self.held)
+
+
+@dataclass(slots=True)
+class ReplayedHold:
+    """What the journal gives of one hold so far."""
+
+    content: dict[str, Any]
+    debit: ReplayedAccount
+    credit: ReplayedAccount
+    captured: int = 0
+    state: HoldState = HoldState.OPEN
+
+    @property
+    def units(self) -> int:
+        return int(self.content["units"])
+
+    @property
+    def expires(self) -> int:
+        return int(self.content["expires"])
+
+    @property
+    def remaining(self) -> int:
+        return self.units - self.captured if self.state is HoldState.OPEN else 0
 
 
 class Replay:
-    """Takes the batches in, in their order, then compares every table with what they give.
+    """Takes the entries in, in their order. Holds the accounts, the holds and the reversals, never all transfers."""
 
-    Holds the accounts, the pairs that paid each other and a few rows of each account, never all transfers.
-    """
-
-    def __init__(self, connection: Connection, book: int, faults: Faults) -> None:
+    def __init__(self, faults: Faults) -> None:
         self.transfers = 0
-        self._connection = connection
-        self._book = book
+        self.locked_until = 0
+        self.accounts: dict[int, ReplayedAccount] = {}
+        self.parties: dict[str, tuple[str, str]] = {}
+        self.holds: dict[bytes, ReplayedHold] = {}
+        self.reversals: dict[bytes, bytes] = {}
+        self.touched: dict[int, ReplayedAccount] = {}
+        """Accounts that the batch being read moved or held on."""
+        self._by_id: dict[str, ReplayedAccount] = {}
+        self._linked: str | None = None
+        """The last entry, when it was linked with the one that follows it."""
         self._faults = faults
-        self._accounts: dict[int, ReplayedAccount] = {}
-        self._parties: dict[str, tuple[str, str]] = {}
-        self._links: dict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
-        self._changed: list[ReplayedAccount] = []
 
-    def take(self, seq: int, events: Sequence[Row[Any]], transfers: Sequence[Row[Any]]) -> None:
-        """Take one batch in: its events first, as its seal has them."""
-        for account in self._changed:
-            account.floor_least = account.floor
-        self._changed.clear()
-        for place, row in enumerate(events):
-            problem = self._event(seq, row)
-            if row.position != place:
-                problem = f"it is event {place} of the batch"
-            if problem:
-                self._faults.add(f"event {row.position} of batch {seq}: {problem}")
-        self._post(seq, transfers)
-        self.transfers += len(transfers)
+    @property
+    def next_expiry(self) -> int:
+        """When the first of the open holds expires."""
+        return min((hold.expires for hold in self.holds.values() if hold.state is HoldState.OPEN), default=NEVER)
 
-    def compare(self) -> dict[str, Money]:
-        """Compare the tables with what the journal gave; the sum of all balances they show, per currency."""
-        self._compare_parties()
-        trial = self._compare_accounts()
-        self._compare_postings()
-        self._compare_links()
-        for code, left in trial.items():
-            if left:
-                self._faults.add(f"accounts in {code} add up to {left}, not to zero")
-        return trial
+    def begin_batch(self) -> None:
+        for account in self.touched.values():
+            account.positions.clear()
+        self.touched.clear()
 
-    def _event(self, seq: int, row: Row[Any]) -> str | None:
-        """Take one event in; what is wrong with it."""
+    def end_batch(self, seq: int) -> None:
+        if self._linked is not None:
+            self._faults.add(f"{self._linked} of batch {seq}: it was posted with another that does not follow it")
+            self._linked = None
+
+    def form_of(self, row: Row[Any]) -> bytes | None:
+        """The entry's canonical form; None when it has none, so that nobody can have sealed it."""
+        try:
+            if not is_transfer(row):
+                return journal.event_form(row.account_no, row.event, row.content)
+            debit, credit = self.accounts[row.debit], self.accounts[row.credit]
+            texts = (debit.id, credit.id, debit.currency, row.text, row.reference, row.source)
+            if len(row.transfer_id) != 16 or len(row.cause or NO_CAUSE) != 16:
+                return None  # the form would cut it off, or fill it up
+            return journal.transfer_form(row.transfer_id, row.cause, row.amount, row.effective_time, row.kind, texts)
+        except (KeyError, OverflowError, ValueError, journal.FormError):
+            return None
+
+    def take(self, seq: int, row: Row[Any]) -> None:
+        """Take one entry in; what it breaks is a fault."""
+        if not is_transfer(row):
+            self.end_batch(seq)  # linked transfers stand side by side
+        try:
+            if is_transfer(row):
+                self.transfers += 1
+                self._linked = name_of(row) if row.kind and row.kind & TransferKind.LINKED else None
+                self._transfer(seq, row)
+            else:
+                self._event(seq, row)
+        except Misfit as misfit:
+            self._faults.add(f"{name_of(row)} of batch {seq}: {misfit}")
+
+    def _event(self, seq: int, row: Row[Any]) -> None:
         try:
             content = json.loads(row.content)
-            if (row.account_no, row.event) == (0, "party"):
-                id, name, organisation = (str(content[each]) for each in _PARTY)
-                self._parties[id] = (name, organisation)
-                return None
-            floor = int(content["floor_units"])
-            if content.keys() != _COLUMNS.keys() or content["currency"] not in CURRENCIES:
-                return "its content is not that of an account"
+            kind = EventKind(row.event)
+            if not isinstance(content, dict):
+                raise ValueError(row.content)
+            if kind is EventKind.PARTY:
+                party, name, organisation = (content[key] for key in ("party", "name", "organisation"))
+                _must_be(str, party, name, organisation)
+                self.parties[party] = (name, organisation)
+            elif kind is EventKind.PERIOD_LOCKED:
+                _must_be(int, content["until"])
+                self.locked_until = max(self.locked_until, content["until"])
+            elif kind in (EventKind.OPENED, EventKind.CHANGED):
+                self._account_event(seq, row.account_no, kind, content)
+            elif kind is EventKind.HOLD_PLACED:
+                self._place(seq, row.account_no, content)
+            elif kind is not EventKind.REFUSED:
+                self._end(seq, row.account_no, kind, content)
         except (ValueError, KeyError, TypeError, AttributeError):
-            return "its content cannot be read"
-        account = self._accounts.get(row.account_no)
-        if row.event == "opened" and account is None:
-            postings = rows_of(
-                self._connection, tables.posting_table, self._book, "account_no", row.account_no, order="seq"
-            )
-            self._accounts[row.account_no] = ReplayedAccount(content, seq, postings, floor, floor)
-            return None
-        if row.event != "changed" or account is None:
-            return f"account number {row.account_no} cannot be {row.event!r} at this place"
-        if any(content[each] != account.content[each] for each in _FIXED):
-            return f"{account.id} gets another id, owner or currency, which stay as they were when it was opened"
-        account.content, account.event_seq, account.floor = content, seq, floor
-        account.floor_least = min(account.floor_least, floor)
-        self._changed.append(account)
-        return None
+            raise Misfit("its content cannot be read") from None
 
-    def _post(self, seq: int, rows: Sequence[Row[Any]]) -> None:
-        accounts, links = self._accounts, self._links
-        touched: list[ReplayedAccount] = []
-        for place, row in enumerate(rows):
-            position, id, debit, credit, units = tuple(row)[2:7]
-            number, amount = links[debit, credit]
-            links[debit, credit] = (number + 1, amount + units)
-            payer, payee = accounts.get(debit), accounts.get(credit)
-            if payer is None or payee is None:
-                self._wrong(seq, id, "it names an account that was not open")
-                continue
-            payer.total_out += units
-            payee.total_in += units
-            for account in (payer, payee):
-                if account.seq != seq:
-                    account.seq = seq
-                    touched.append(account)
-                account.position = place
-            if position != place:
-                self._wrong(seq, id, f"it is transfer {place} of the batch and stands at position {position}")
-            if not 0 < units <= TRANSFER_UNITS_MAX:
-                self._wrong(seq, id, f"its amount of {units} ledger units is out of bounds")
-            if debit == credit or payer.content["currency"] != payee.content["currency"]:
-                self._wrong(seq, id, f"{payer.id} in {payer.currency} cannot pay {payee.id} in {payee.currency}")
-            if payer.total_in - payer.total_out < payer.floor_least:
-                self._wrong(seq, id, f"{payer.id} went below the floor it had then")
-            if payer.total_out > UNITS_MAX or payee.total_in > UNITS_MAX:
-                self._wrong(seq, id, "the total through one of its accounts leaves the ledger's range")
-            if len(id) != 16:
-                self._wrong(seq, id, "its id has not 16 bytes")
-        for account in touched:
-            self._compare_posting(seq, account)
-
-    def _wrong(self, seq: int, transfer: bytes, text: str) -> None:
-        self._faults.add(f"transfer {transfer.hex()} of batch {seq}: {text}")
-
-    def _compare_posting(self, seq: int, account: ReplayedAccount) -> None:
-        if account.is_doubtful:
-            return
-        row = next(account.postings, None)
-        if row is not None and row.seq == seq:
-            if (row.total_in, row.total_out) == (account.total_in, account.total_out):
-                return
-            shown = account.shown(row.total_in, row.total_out)
-            text = f"its posting of batch {seq} shows {shown}, its transfers give {account.computed}"
-        elif row is not None and row.seq < seq:
-            text = f"it has a posting of batch {row.seq}, which did not move it"
-        else:
-            text = f"its posting of batch {seq} is missing"
-        account.is_doubtful = True
-        self._faults.add(f"{account.id}: {text}")
-
-    def _compare_parties(self) -> None:
-        table = tables.party_table
-        missing = dict(self._parties)
-        for row in self._connection.execute(table.select().where(table.c.book_id == self._book)):
-            journalled = missing.pop(row.party_id, None)
-            if journalled != (row.name, row.organisation):
-                said = "never named it" if journalled is None else f"says {', '.join(filter(None, journalled))}"
-                shown = ", ".join(filter(None, (row.name, row.organisation)))
-                self._faults.add(f"party {row.party_id} is {shown}, the journal {said}")
-        for party in missing:
-            self._faults.add(f"party {party} is in the journal and nowhere else")
-
-    def _compare_accounts(self) -> dict[str, Money]:
-        table = tables.account_table
-        sums: dict[str, int] = defaultdict(int)
-        seen: set[int] = set()
-        for row in self._connection.execute(table.select().where(table.c.book_id == self._book)):
-            if row.currency in CURRENCIES:
-                sums[row.currency] += row.total_in - row.total_out
-            account = self._accounts.get(row.account_no)
-            if account is None:
-                self._faults.add(f"account {row.account_id} (number {row.account_no}) was never opened")
-                continue
-            seen.add(row.account_no)
-            for key, column in _COLUMNS.items():
-                if getattr(row, column) != account.content[key]:
-                    self._faults.add(
-                        f"account {account.id} (number {row.account_no}) has {column} {getattr(row, column)!r}, "
-                        f"its event of batch {account.event_seq} says {account.content[key]!r}"
-                    )
-            if (row.total_in, row.total_out) != (account.total_in, account.total_out):
-                shown = account.shown(row.total_in, row.total_out)
-                self._faults.add(f"{account.id} shows {shown}, its transfers give {account.computed}")
-            if (row.last_seq, row.last_position) != (account.seq, account.position):
-                self._faults.add(
-                    f"{account.id} was last moved by transfer {account.position} of batch {account.seq}, "
-                    f"its account says transfer {row.last_position} of batch {row.last_seq}"
+    def _account_event(self, seq: int, number: int, kind: EventKind, content: dict[str, Any]) -> None:
+        if content.keys() != _ACCOUNT_KEYS or content["currency"] not in CURRENCIES:
+            raise Misfit("its content is not that of an account")
+        for key, value in content.items():
+            _must_be(int if key in _ACCOUNT_NUMBERS else dict if key == "labels" else str, value)
+        account = self.accounts.get(number)
+        if kind is EventKind.OPENED and account is None and number != NO_ACCOUNT:
+            account = ReplayedAccount(number, content, seq)
+            self.accounts[number] = self._by_id[account.id] = account
+        elif kind is EventKind.CHANGED and account is not None:
+            if any(content[each] != account.content[each] for each in _FIXED):
+                raise Misfit(
+                    f"{account.id} gets another id, owner or currency, which stay as they were when it was opened"
                 )
-        for number, account in self._accounts.items():
-            if number not in seen:
-                self._faults.add(f"account {account.id} (number {number}) was opened and is missing")
-        return {code: Money(units, CURRENCIES[code]) for code, units in sorted(sums.items())}
+            if content["state"] == "closed" and (account.balance or account.held):
+                raise Misfit(f"{account.id} is closed with money or holds in it")
+            account.content, account.event_seq = content, seq
+        else:
+            raise Misfit(f"account number {number} cannot be {kind.value!r} at this place")
+        account.touched_seq = seq
 
-    def _compare_postings(self) -> None:
-        for account in self._accounts.values():
-            row = None if account.is_doubtful else next(account.postings, None)
-            if row is not None:
-                self._faults.add(f"{account.id}: it has a posting of batch {row.seq}, which did not move it")
-        table = tables.posting_table
-        numbers = table.select().with_only_columns(table.c.account_no).where(table.c.book_id == self._book).distinct()
-        for row in self._connection.execute(numbers):
-            if row.account_no not in self._accounts:
-                self._faults.add(f"there are postings of account number {row.account_no}, which was never opened")
+    def _place(self, seq: int, number: int, content: dict[str, Any]) -> None:
+        id = bytes.fromhex(content["hold"])
+        debit, credit = self._by_id.get(content["debit"]), self._by_id.get(content["credit"])
+        if content.keys() != _HOLD_KEYS or debit is None or credit is None or debit.number != number:
+            raise Misfit("it names an account that was not open")
+        if id in self.holds:
+            raise Misfit("there is a hold with this id already")
+        for key in _HOLD_NUMBERS:
+            _must_be(int, content[key])
+        hold = ReplayedHold(content, debit, credit)
+        currencies = {debit.currency, credit.currency, content["currency"]}
+        if not 0 < hold.units <= TRANSFER_UNITS_MAX or debit is credit or len(currencies) > 1:
+            raise Misfit("no such amount can be held between these accounts")
+        if debit.content["state"] != "open" or credit.content["state"] == "closed":
+            raise Misfit(f"{debit.id} is {debit.content['state']}, {credit.id} is {credit.content['state']}")
+        if debit.balance - debit.held - hold.units < debit.content["floor_units"]:
+            raise Misfit(f"{debit.id} had not so much available")
+        self.holds[id] = hold
+        self._hold(seq, debit, hold.units)
 
-    def _compare_links(self) -> None:
-        table = tables.link_table
-        for row in self._connection.execute(table.select().where(table.c.book_id == self._book)):
-            self._compare_link((row.debit, row.credit), (row.transfers, row.amount))
-        for pair in list(self._links):
-            self._compare_link(pair, (0, 0))
+    def _end(self, seq: int, number: int, kind: EventKind, content: dict[str, Any]) -> None:
+        hold = self.holds.get(bytes.fromhex(content["hold"]))
+        if hold is None or hold.state is not HoldState.OPEN or hold.debit.number != number:
+            raise Misfit("there is no such open hold")
+        if hold.remaining != content["units"]:
+            raise Misfit(f"the hold had {hold.remaining} ledger units left, not {content['units']}")
+        self._hold(seq, hold.debit, -hold.remaining)
+        hold.state = _ENDED[kind.value]
 
-    def _compare_link(self, pair: tuple[int, int], shown: tuple[int, int]) -> None:
-        computed = self._links.pop(pair, None)
-        if computed != shown:
-            debit, credit = (self._accounts[each].id if each in self._accounts else f"number {each}" for each in pair)
-            transfers, units = computed or (0, 0)
-            self._faults.add(
-                f"the totals per link: {debit} → {credit} shows {shown[0]} transfers of {shown[1]} ledger units, "
-                f"there are {transfers} of {units}"
-            )
+    def _hold(self, seq: int, account: ReplayedAccount, units: int) -> None:
+        account.held += units
+        account.touched_seq = seq
+        self.touched[account.number] = account
+
+    def _transfer(self, seq: int, row: Row[Any]) -> None:
+        payer, payee = self.accounts.get(row.debit), self.accounts.get(row.credit)
+        if payer is None or payee is None:
+            raise Misfit("it names an account that was not open")
+        units = row.amount
+        payer.total_out += units
+        payee.total_in += units
+        for account in (payer, payee):
+            account.touched_seq = account.last_seq = seq
+            account.last_position = row.position
+            account.positions.append(row.position)
+            self.touched[account.number] = account
+        is_covered = False
+        if row.kind or row.cause is not None:
+            if row.kind not in _KINDS or (row.cause is None) != (row.kind <= TransferKind.LINKED):
+                raise Misfit(f"its kind cannot be {row.kind} {'without' if row.cause is None else 'with'} a cause")
+            is_covered = bool(row.kind & TransferKind.CAPTURE)
+            if is_covered:
+                self._capture(seq, row)
+            if row.kind & TransferKind.REVERSAL:
+                if row.cause in self.reversals:
+                    raise Misfit("it reverses what was reversed before")
+                self.reversals[row.cause] = row.transfer_id
+        self._check(row, payer, payee, is_covered)
+
+    def _capture(self, seq: int, row: Row[Any]) -> None:
+        hold = self.holds.get(row.cause)
+        if hold is None or (hold.debit.number, hold.credit.number) != (row.debit, row.credit):
+            raise Misfit("it captures what was not held between these accounts")
+        before = hold.remaining
+        if row.amount > before:
+            raise Misfit(f"it captures {row.amount} ledger units of a hold that had {before} left")
+        hold.captured += row.amount
+        if row.kind & TransferKind.LAST_CAPTURE or hold.captured == hold.units:
+            hold.state = HoldState.CAPTURED
+        self._hold(seq, hold.debit, hold.remaining - before)
+
+    def _check(self, row: Row[Any], payer: ReplayedAccount, payee: ReplayedAccount, is_covered: bool) -> None:
+        if not 0 < row.amount <= TRANSFER_UNITS_MAX:
+            raise Misfit(f"its amount of {row.amount} ledger units is out of bounds")
+        if payer is payee or payer.currency != payee.currency:
+            raise Misfit(f"{payer.id} in {payer.currency} cannot pay {payee.id} in {payee.currency}")
+        if row.effective_time < self.locked_until:
+            raise Misfit("it is dated in a period that was locked")
+        if payer.content["state"] != "open" or payee.content["state"] == "closed":
+            raise Misfit(f"{payer.id} is {payer.content['state']}, {payee.id} is {payee.content['state']}")
+        if not is_covered and payer.balance - payer.held < payer.content["floor_units"]:
+            raise Misfit(f"{payer.id} went below the floor it had then")
+        if payee.balance > payee.content["ceiling_units"]:
+            raise Misfit(f"{payee.id} went above the ceiling it had then")
+        if payer.total_out > UNITS_MAX or payee.total_in > UNITS_MAX:
+            raise Misfit("the total through one of its accounts leaves the ledger's range")
+        if len(row.transfer_id) != 16:
+            raise Misfit("its id has not 16 bytes")
+
+
+def _must_be(type_: type, *values: object) -> None:
+    if any(type(value) is not type_ for value in values):
+        raise TypeError(f"expected {type_.__name__}, got {values}")
+
+
+def is_transfer(row: Row[Any]) -> bool:
+    return hasattr(row, "transfer_id")
+
+
+def name_of(row: Row[Any]) -> str:
+    """The entry as a fault names it."""
+    return f"transfer {row.transfer_id.hex()}" if is_transfer(row) else f"event {row.position}"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from core.clock import Instant
 from core.errors import Rejected
 from core.money import Money
-from ledger import journal, store, tables
+from ledger import comparison, journal, store, tables
+from ledger.append import month_of
 from ledger.database import Connection, Row, Table
-from ledger.journal import Seal
-from ledger.replay import Faults, Replay
+from ledger.hash_tree import HASH_BYTES
+from ledger.replay import FAULTS_SHOWN_MAX as FAULTS_SHOWN_MAX
+from ledger.replay import Faults, Replay, is_transfer, name_of
 from ledger.store import BookHead
 
 _HEAD = re.compile(r"(?P<hash>[0-9a-fA-F]{64})(?:@(?P<batch>[1-9][0-9]{0,17}))?")
@@ -57,37 +59,44 @@ class ExpectedHead:
 def verify(connection: Connection, head: BookHead, expected: ExpectedHead | None = None) -> Verification:
     """Read the whole book once, batch by batch, and recompute it with a second bookkeeping."""
     faults = Faults()
-    replay = Replay(connection, head.book, faults)
-    events = _Journalled(connection, tables.account_event_table, head.book, faults)
+    replay = Replay(faults)
+    events = _Journalled(connection, tables.event_table, head.book, faults)
     transfers = _Journalled(connection, tables.transfer_table, head.book, faults)
-    last, previous, met = 0, journal.GENESIS, None
+    postings = comparison.Postings(connection, head.book, replay, faults)
+    last, last_time, previous, met = 0, 0, journal.GENESIS, None
     for seal in store.read_seals(connection, head.book):
         if seal.seq != last + 1:
             faults.add(f"batch {last + 1} is missing before batch {seal.seq}")
         if seal.previous != previous:
             faults.add(f"batch {seal.seq} does not continue the batch before it")
-        event_rows, transfer_rows = events.of(seal.seq), transfers.of(seal.seq)
-        recomputed = _hash(seal, event_rows, transfer_rows)
-        if recomputed != seal.hash:
-            faults.add(f"batch {seal.seq} was altered: its rows no longer give the hash it was sealed with")
-        if (seal.transfers, seal.events) != (len(transfer_rows), len(event_rows)):
+        if seal.posted_time < last_time:
+            faults.add(f"batch {seal.seq} is older than the batch before it")
+        of_events, of_transfers = events.of(seal.seq), transfers.of(seal.seq)
+        recomputed = _take(replay, seal, of_events, of_transfers, faults)
+        if (seal.transfers, seal.events) != (len(of_transfers), len(of_events)):
             faults.add(
                 f"batch {seal.seq} counts {seal.transfers} transfers and {seal.events} events, "
-                f"it holds {len(transfer_rows)} and {len(event_rows)}"
+                f"it holds {len(of_transfers)} and {len(of_events)}"
             )
-        replay.take(seal.seq, event_rows, transfer_rows)
+        postings.compare(seal.seq)
         if expected is not None and expected.hash == recomputed:
             met = seal.seq
-        last, previous = seal.seq, seal.hash
+        last, last_time, previous = seal.seq, seal.posted_time, seal.hash
     events.end()
     transfers.end()
     if head.transfers != replay.transfers:
         faults.add(f"the book counts {head.transfers} transfers, it holds {replay.transfers}")
-    if (last, previous) != (head.seq, head.hash):
+    if (last, previous, last_time) != (head.seq, head.hash, head.posted_time):
         faults.add(f"the book says it stands at batch {head.seq}, its seals end at batch {last}")
+    if head.locked_until != replay.locked_until:
+        faults.add("the book does not say of which periods the journal says that they are locked")
+    if head.next_expiry > replay.next_expiry:
+        faults.add(f"the book waits for its next hold to expire at {head.next_expiry}, that is {replay.next_expiry}")
     if expected is not None and (met is None or met != (expected.batch or last)):
         faults.add(_unmet(expected, last, met))
-    return Verification(head.seq, replay.transfers, head.hash, replay.compare(), tuple(faults))
+    postings.end()
+    trial = comparison.compare(connection, head, replay, faults)
+    return Verification(head.seq, replay.transfers, head.hash, trial, tuple(faults))
 
 
 class _Journalled:
@@ -121,19 +130,58 @@ class _Journalled:
         return None
 
 
-def _hash(seal: Seal, events: Sequence[Row[Any]], transfers: Sequence[Row[Any]]) -> bytes | None:
-    """What the rows hash to; None when they have no canonical form, so that nobody can have sealed them."""
+def _take(
+    replay: Replay, seal: Row[Any], events: Sequence[Row[Any]], transfers: Sequence[Row[Any]], faults: Faults
+) -> bytes | None:
+    """Replay one batch beside its leaves; the hash that its rows give it, or None where they give none."""
+    replay.begin_batch()
+    month = _month_of(seal)
+    leaves: list[bytes] = []
+    positions: list[int] = []
+    is_whole = True
+    for row in _in_order(events, transfers):
+        form = replay.form_of(row)
+        if form is None:  # an event may open the account that it needs; a transfer never does
+            is_whole = False
+        leaf = b"" if form is None else journal.leaf(form)
+        leaves.append(leaf)
+        positions.append(row.position)
+        start = row.position * HASH_BYTES
+        if start < 0 or leaf != seal.leaves[start : start + HASH_BYTES]:
+            faults.add(f"{name_of(row)} of batch {seal.seq} was altered: it is not what was sealed")
+        if is_transfer(row) and row.month != month:
+            faults.add(f"{name_of(row)} of batch {seal.seq}: it is kept under month {row.month}, not {month}")
+        replay.take(seal.seq, row)
+    replay.end_batch(seal.seq)
+    sealed = range(len(seal.leaves) // HASH_BYTES)
+    if positions != list(sealed):
+        is_whole = False
+        for missing in sorted(set(sealed) - set(positions)):
+            faults.add(f"batch {seal.seq} was altered: entry {missing} is missing")
+    as_sealed = _hash(seal, seal.leaves)
+    if as_sealed != seal.hash:
+        faults.add(f"batch {seal.seq} was altered: its leaves no longer give the hash it was sealed with")
+    return _hash(seal, b"".join(leaves)) if is_whole else None
+
+
+def _month_of(seal: Row[Any]) -> int | None:
+    """None where it was altered into no time at all."""
     try:
-        return journal.seal(
-            seal.book,
-            seal.seq,
-            seal.posted_time,
-            seal.previous,
-            [journal.event_form(row.account_no, row.event, row.content) for row in events],
-            [journal.transfer_form(*tuple(row)[3:]) for row in transfers],
-        ).hash
-    except (struct.error, OverflowError):
+        return month_of(Instant(seal.posted_time))
+    except OverflowError:
         return None
+
+
+def _hash(seal: Row[Any], leaves: bytes) -> bytes:
+    time = Instant(seal.posted_time)
+    return journal.seal(seal.book_id, seal.seq, time, seal.previous, leaves, seal.transfers, seal.events).hash
+
+
+def _in_order(events: Sequence[Row[Any]], transfers: Sequence[Row[Any]]) -> Iterator[Row[Any]]:
+    """Events and transfers by their positions; both come in that order already."""
+    if not events or not transfers:
+        return iter(events or transfers)
+    return iter(sorted((*events, *transfers), key=lambda row: row.position))
 
 
 def _unmet(expected: ExpectedHead, last: int, met: int | None) -> str:

@@ -1,0 +1,253 @@
+"""Compares a book's tables with what the replay of its journal gives."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from core.money import CURRENCIES, Money
+from ledger import outbox, statement, store, tables
+from ledger.database import Connection, Row, Table
+from ledger.replay import Faults, Replay, ReplayedAccount
+from ledger.statements import run
+from ledger.store import BookHead
+from ledger.totals import HOUR
+
+ROWS_PER_PAGE = 64
+
+_COLUMNS = {
+    "account": "account_id",
+    "name": "name",
+    "owner": "owner",
+    "kind": "kind",
+    "type": "type",
+    "currency": "currency",
+    "cost_centre": "cost_centre",
+    "state": "state",
+    "floor_units": "floor",
+    "ceiling_units": "ceiling",
+}
+"""What an account's event says → the column that must say the same."""
+
+
+def rows_of(
+    connection: Connection, table: Table, book: int, key: str, value: int | str, order: str
+) -> Iterator[Row[Any]]:
+    """One key's rows in their order, a page at a time: all keys can be read side by side, and nothing is sorted."""
+    place = table.c[order]
+    query = table.select().where(table.c.book_id == book, table.c[key] == value).order_by(place).limit(ROWS_PER_PAGE)
+    rows = connection.execute(query).all()
+    yield from rows
+    while len(rows) == ROWS_PER_PAGE:
+        rows = connection.execute(query.where(place > getattr(rows[-1], order))).all()
+        yield from rows
+
+
+class Postings:
+    """Every account's postings, read beside the replay."""
+
+    def __init__(self, connection: Connection, book: int, replay: Replay, faults: Faults) -> None:
+        self._connection = connection
+        self._book = book
+        self._replay = replay
+        self._faults = faults
+        self._rows: dict[int, Iterator[Row[Any]]] = {}
+        self._doubtful: set[int] = set()
+        """Accounts whose postings were found wrong once, which says enough."""
+
+    def compare(self, seq: int) -> None:
+        """The accounts that the batch touched must each have a posting of it."""
+        for account in self._replay.touched.values():
+            if account.number not in self._doubtful:
+                problem = self._problem(seq, account)
+                if problem:
+                    self._doubtful.add(account.number)
+                    self._faults.add(f"{account.id}: {problem}")
+
+    def end(self) -> None:
+        """No posting may be left over, and none may belong to nobody."""
+        for account in self._replay.accounts.values():
+            row = None if account.number in self._doubtful else next(self._of(account.number), None)
+            if row is not None:
+                self._faults.add(f"{account.id}: it has a posting of batch {row.seq}, which did not move it")
+        table = tables.posting_table
+        numbers = table.select().with_only_columns(table.c.account_no).where(table.c.book_id == self._book).distinct()
+        for row in self._connection.execute(numbers):
+            if row.account_no not in self._replay.accounts:
+                self._faults.add(f"there are postings of account number {row.account_no}, which was never opened")
+
+    def _problem(self, seq: int, account: ReplayedAccount) -> str | None:
+        row = next(self._of(account.number), None)
+        if row is None or row.seq > seq:
+            return f"its posting of batch {seq} is missing"
+        if row.seq < seq:
+            return f"it has a posting of batch {row.seq}, which did not move it"
+        if (row.total_in, row.total_out, row.held) != (account.total_in, account.total_out, account.held):
+            shown = account.shown(row.total_in, row.total_out, row.held)
+            return f"its posting of batch {seq} shows {shown}, the journal gives {account.computed}"
+        if len(row.positions) % 2 or list(statement.positions_of(row.positions)) != account.positions:
+            return f"its posting of batch {seq} does not point to its transfers"
+        return None
+
+    def _of(self, number: int) -> Iterator[Row[Any]]:
+        if number not in self._rows:
+            self._rows[number] = rows_of(
+                self._connection, tables.posting_table, self._book, "account_no", number, order="seq"
+            )
+        return self._rows[number]
+
+
+def compare(connection: Connection, head: BookHead, replay: Replay, faults: Faults) -> dict[str, Money]:
+    """Compare the tables with what the journal gave; the sum of all balances they show, per currency."""
+    _compare_parties(connection, head.book, replay, faults)
+    trial = _compare_accounts(connection, head.book, replay, faults)
+    _compare_holds(connection, head.book, replay, faults)
+    _compare_keys(connection, head.book, replay, faults)
+    _compare_links(connection, head, replay, faults)
+    for fault in outbox.audit(connection, head.book):
+        faults.add(fault)
+    for code, left in trial.items():
+        if left:
+            faults.add(f"accounts in {code} add up to {left}, not to zero")
+    return trial
+
+
+def _compare_parties(connection: Connection, book: int, replay: Replay, faults: Faults) -> None:
+    table = tables.party_table
+    missing = dict(replay.parties)
+    for row in connection.execute(table.select().where(table.c.book_id == book)):
+        journalled = missing.pop(row.party_id, None)
+        if journalled != (row.name, row.organisation):
+            said = "never named it" if journalled is None else f"says {', '.join(filter(None, journalled))}"
+            shown = ", ".join(filter(None, (row.name, row.organisation)))
+            faults.add(f"party {row.party_id} is {shown}, the journal {said}")
+    for party in missing:
+        faults.add(f"party {party} is in the journal and nowhere else")
+
+
+def _compare_accounts(connection: Connection, book: int, replay: Replay, faults: Faults) -> dict[str, Money]:
+    table = tables.account_table
+    sums: dict[str, int] = defaultdict(int)
+    missing = dict(replay.accounts)
+    for row in connection.execute(table.select().where(table.c.book_id == book)):
+        if row.currency in CURRENCIES:
+            sums[row.currency] += row.total_in - row.total_out
+        account = missing.pop(row.account_no, None)
+        if account is None:
+            faults.add(f"account {row.account_id} (number {row.account_no}) was never opened")
+        else:
+            _compare_account(row, account, faults)
+    for account in missing.values():
+        faults.add(f"account {account.id} (number {account.number}) was opened and is missing")
+    return {code: Money(units, CURRENCIES[code]) for code, units in sorted(sums.items())}
+
+
+def _compare_account(row: Row[Any], account: ReplayedAccount, faults: Faults) -> None:
+    shown_terms = {column: getattr(row, column) for column in _COLUMNS.values()}
+    for key, column in _COLUMNS.items():
+        if shown_terms[column] != account.content[key]:
+            faults.add(
+                f"account {account.id} (number {row.account_no}) has {column} {shown_terms[column]!r}, "
+                f"its event of batch {account.event_seq} says {account.content[key]!r}"
+            )
+    if row.labels != store.labels_text(account.content["labels"]) or row.event_seq != account.event_seq:
+        faults.add(f"account {account.id} does not have the labels, or the date, of its last event")
+    if (row.total_in, row.total_out, row.held) != (account.total_in, account.total_out, account.held):
+        shown = account.shown(row.total_in, row.total_out, row.held)
+        faults.add(f"{account.id} shows {shown}, the journal gives {account.computed}")
+    if (row.last_seq, row.last_position) != (account.last_seq, account.last_position):
+        faults.add(
+            f"{account.id} was last moved by transfer {account.last_position} of batch {account.last_seq}, "
+            f"its account says transfer {row.last_position} of batch {row.last_seq}"
+        )
+    if row.touched_seq != account.touched_seq:
+        faults.add(f"{account.id} was last changed by batch {account.touched_seq}, not by batch {row.touched_seq}")
+
+
+def _compare_holds(connection: Connection, book: int, replay: Replay, faults: Faults) -> None:
+    table = tables.hold_table
+    missing = dict(replay.holds)
+    for row in connection.execute(table.select().where(table.c.book_id == book)):
+        hold = missing.pop(row.hold_id, None)
+        if hold is None:
+            faults.add(f"hold {row.hold_id.hex()} was never placed")
+            continue
+        content = hold.content
+        shown = (row.debit, row.credit, row.amount, row.captured, row.state, row.expires, row.effective_time)
+        times = (content["expires"], content["effective_time"])
+        computed = (hold.debit.number, hold.credit.number, hold.units, hold.captured, hold.state.value, *times)
+        texts = (content["text"], content["reference"], content["source"])
+        if shown != computed or (row.text, row.reference, row.source) != texts:
+            faults.add(f"hold {row.hold_id.hex()} is not what the journal says of it")
+    for id in missing:
+        faults.add(f"hold {id.hex()} is in the journal and nowhere else")
+    table = tables.reversal_table
+    shown_reversals = {
+        row.transfer_id: row.reversed_by for row in connection.execute(table.select().where(table.c.book_id == book))
+    }
+    if shown_reversals != replay.reversals:
+        wrong = shown_reversals.items() ^ replay.reversals.items()
+        faults.add(f"the list of reversals is wrong about transfer {min(wrong)[0].hex()}")
+    _compare_reversals(connection, book, faults)
+
+
+def _compare_reversals(connection: Connection, book: int, faults: Faults) -> None:
+    """Each reversal must give back what an earlier transfer moved, to the unit."""
+    row = run(
+        connection,
+        "SELECT v.reversed_by FROM reversal v "
+        "LEFT JOIN transfer_key rk ON rk.book_id = v.book_id AND rk.transfer_id = v.reversed_by "
+        "LEFT JOIN transfer r ON r.book_id = rk.book_id AND r.seq = rk.seq AND r.position = rk.position "
+        "LEFT JOIN transfer_key tk ON tk.book_id = v.book_id AND tk.transfer_id = v.transfer_id "
+        "LEFT JOIN transfer t ON t.book_id = tk.book_id AND t.seq = tk.seq AND t.position = tk.position "
+        "AND (t.seq, t.position) < (r.seq, r.position) "
+        "AND t.debit = r.credit AND t.credit = r.debit AND t.amount = r.amount "
+        "WHERE v.book_id = ? AND t.seq IS NULL ORDER BY v.reversed_by LIMIT 1",
+        (book,),
+    ).fetchone()
+    if row is not None:
+        faults.add(f"transfer {bytes(row[0]).hex()} does not give back what the transfer that it names moved")
+
+
+def _compare_keys(connection: Connection, book: int, replay: Replay, faults: Faults) -> None:
+    """Each transfer's id must lead to it, or the same payment could be made twice."""
+    ((count,),) = run(connection, "SELECT count(*) FROM transfer_key WHERE book_id = ?", (book,)).fetchall()
+    lost = run(
+        connection,
+        "SELECT t.transfer_id FROM transfer t LEFT JOIN transfer_key k ON k.book_id = t.book_id "
+        "AND k.transfer_id = t.transfer_id AND k.seq = t.seq AND k.position = t.position "
+        "WHERE t.book_id = ? AND k.seq IS NULL LIMIT 1",
+        (book,),
+    ).fetchone()
+    if lost is not None:
+        faults.add(f"transfer {bytes(lost[0]).hex()} is not found by its id")
+    elif count != replay.transfers:
+        faults.add(f"{count} transfers are found by their ids, there are {replay.transfers}")
+
+
+def _compare_links(connection: Connection, head: BookHead, replay: Replay, faults: Faults) -> None:
+    per_hour = f"effective_time / {HOUR}"
+    for table, hour, effective, group in (("link", "0", "0", ""), ("link_hour", "hour", per_hour, f"{per_hour}, ")):
+        rows = run(
+            connection,
+            "SELECT hour, debit, credit, CAST(sum(shown) AS BIGINT), CAST(sum(shown_units) AS BIGINT), "
+            "CAST(sum(there) AS BIGINT), CAST(sum(units) AS BIGINT) FROM ("
+            f"SELECT {hour} AS hour, debit, credit, transfers AS shown, amount AS shown_units, 0 AS there, 0 AS units "
+            f"FROM {table} WHERE book_id = ? UNION ALL "
+            f"SELECT {effective}, debit, credit, 0, 0, count(*), sum(amount) FROM transfer "
+            f"WHERE book_id = ? AND seq <= ? GROUP BY {group}debit, credit) AS both_sides "
+            "GROUP BY hour, debit, credit HAVING sum(shown) <> sum(there) OR sum(shown_units) <> sum(units) "
+            "ORDER BY hour, debit, credit LIMIT 20",
+            (head.book, head.book, head.totalled_seq),
+        )
+        for at, debit_no, credit_no, shown, shown_units, there, units in rows:
+            debit, credit = (
+                replay.accounts[each].id if each in replay.accounts else f"number {each}"
+                for each in (debit_no, credit_no)
+            )
+            of_hour = f" in hour {at}" if table == "link_hour" else ""
+            faults.add(
+                f"the totals per link: {debit} → {credit}{of_hour} shows {shown} transfers of {shown_units} ledger "
+                f"units, there are {there} of {units}"
+            )
