@@ -1,21 +1,29 @@
-"""What is done to a book beside posting: open it, open its accounts, read it."""
+"""What is done to a book beside posting: open its accounts, read it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 
+from core.clock import Instant
 from core.errors import Rejected
 from core.ids import TransferId
-from ledger import store
+from ledger import statement, store, totals, witness
 from ledger.account import Account, AccountId, Party
+from ledger.append import Committed
 from ledger.balance import AccountStatus
 from ledger.batch import Batch
 from ledger.database import Connection, Engine, reading
-from ledger.replay import FAULTS_SHOWN_MAX
-from ledger.store import BookHead, LinkTotal
+from ledger.day_seal import DaySeal
+from ledger.history import History
+from ledger.hold import Hold
+from ledger.proof import Proof
+from ledger.store import BookHead
+from ledger.totals import LinkTotal
 from ledger.transfer import Transfer
-from ledger.verification import ExpectedHead, Verification, verify
+from ledger.verification import FAULTS_SHOWN_MAX, ExpectedHead, Verification, verify
 from ledger.writer import Work
 
 STATEMENT_PAGE_MAX = 1_000
@@ -30,9 +38,9 @@ def open_accounts(parties: Sequence[Party], accounts: Sequence[Account]) -> Work
     """
 
     def work(batch: Batch) -> None:
-        open_now = store.load_standings(batch.connection, batch.book)
+        batch.load([account.id for account in accounts])
         for account in accounts:
-            standing = open_now.get(account.id)
+            standing = batch.standings.get(account.id)
             if standing is not None and (standing.account.owner, standing.account.currency) != (
                 account.owner,
                 account.currency,
@@ -79,7 +87,7 @@ class Reader:
             return Overview(
                 head,
                 store.load_statuses(connection, head.book),
-                store.load_links(connection, head.book),
+                totals.load_links(connection, head.book, head.totalled_seq),
                 store.load_newest(connection, head.book, NEWEST_SHOWN),
             )
 
@@ -91,9 +99,61 @@ class Reader:
         """Newest first, at most `limit`; continue with the last one's (seq, position) as `before`."""
         with reading(self._engine) as connection:
             book = self._head(connection).book
-            if account not in store.load_standings(connection, book, [account]):
-                raise Rejected("unknown_account", f"there is no account {account!r} in book {self._book!r}")
-            return store.load_statement(connection, book, account, before, min(limit, STATEMENT_PAGE_MAX))
+            number = self._number(connection, book, account)
+            return statement.load_page(connection, book, number, before, min(limit, STATEMENT_PAGE_MAX))
+
+    def status_at(self, account: AccountId, at: Instant) -> AccountStatus:
+        """What the account held at a past instant, as the book knew it then, without its last transfer.
+
+        Rejected `unknown_account` when it was not open yet.
+        """
+        with reading(self._engine) as connection:
+            book = self._head(connection).book
+            number = self._number(connection, book, account)
+            seq = statement.seq_at(connection, book, at)
+            status = statement.load_status_after(connection, book, number, seq)
+            if status is None:
+                raise Rejected("unknown_account", f"account {account!r} was not open then")
+            return status
+
+    def links_between(self, begin: Instant, end: Instant) -> list[LinkTotal]:
+        """What each account paid each other for work done from `begin` to before `end`, in whole hours."""
+        with reading(self._engine) as connection:
+            head = self._head(connection)
+            return totals.load_links_between(connection, head.book, head.totalled_seq, begin, end)
+
+    def open_holds(self) -> list[Hold]:
+        """In the order of their expiry."""
+        with reading(self._engine) as connection:
+            return store.load_open_holds(connection, self._head(connection).book)
+
+    def find_hold(self, hold: TransferId) -> Hold | None:
+        with reading(self._engine) as connection:
+            return store.find_hold(connection, self._head(connection).book, hold)
+
+    @contextmanager
+    def history(self) -> Iterator[History]:
+        """One snapshot for several questions, or for one with a long answer such as a whole book."""
+        with reading(self._engine) as connection:
+            yield History(connection, self._head(connection))
+
+    def changes_after(self, seq: int) -> Committed | None:
+        """What changed since batch `seq`, whoever wrote it; None when nothing did."""
+        with reading(self._engine) as connection:
+            head = store.find_book(connection, self._book)
+            if head is None or head.seq <= seq:
+                return None
+            return Committed(head, 0, tuple(store.load_statuses(connection, head.book, after=seq)))
+
+    def day_seal(self, day: date) -> DaySeal:
+        """The seal of one day in UTC, to keep elsewhere; Rejected `day_is_open` while more may come into it."""
+        with reading(self._engine) as connection:
+            return witness.read_day_seal(connection, self._head(connection), self._book, day)
+
+    def prove(self, transfer: TransferId) -> Proof:
+        """That the book holds the transfer, for somebody who has that day's seal and no database."""
+        with reading(self._engine) as connection:
+            return witness.prove(connection, self._head(connection), self._book, transfer)
 
     def verify(self, expected: ExpectedHead | None = None) -> Verification:
         """Recompute the book, and let every auditor look at the same snapshot."""
@@ -110,3 +170,9 @@ class Reader:
         if head is None:
             raise Rejected("unknown_book", f"there is no book {self._book!r} in this database")
         return head
+
+    def _number(self, connection: Connection, book: int, account: AccountId) -> int:
+        number = store.find_account_number(connection, book, account)
+        if number is None:
+            raise Rejected("unknown_account", f"there is no account {account!r} in book {self._book!r}")
+        return number
