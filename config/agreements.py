@@ -14,6 +14,7 @@ from config.wording import nearest, shown
 from core.money import Currency
 from core.quantity import Unit
 from core.sample import TagId, tag_id
+from ledger.account import AccountState
 from settlement.agreement import Agreement, Source, SourceKind
 from settlement.meter import Meter
 from settlement.names import TIME_NAMES, Name, NameKind
@@ -68,6 +69,7 @@ class _Agreements:
             agreement = self._settings.agreements.get(id)
             if agreement is None:
                 continue
+            self._is_open(path, agreement)
             currency = self._currency(path, agreement) if all(has_accounts) else self._settings.plant.currency
             names = self._names(path, agreement, inputs) if is_metered else None
             if names is None or currency is None or not has_tariff or agreement.tariff not in self._settings.tariffs:
@@ -79,6 +81,12 @@ class _Agreements:
                 self._uses_meter(found[id], agreement)
         self._report()
         return found
+
+    def _is_open(self, path: Steps, agreement: AgreementSettings) -> None:
+        for end, id in (("from", agreement.payer), ("to", agreement.payee)):
+            account = self._settings.accounts.get(id)
+            if account is not None and account.state is AccountState.CLOSED:
+                self._findings.add(f"account {shown(id)} is closed; nothing moves on it", (*path, end))
 
     def _currency(self, path: Steps, agreement: AgreementSettings) -> Currency | None:
         """The one that payer and payee hold; None when they are not two accounts of one currency."""

@@ -7,38 +7,68 @@ from config.meters import build_meter
 from config.sections import PlantSettings
 from config.wording import shown
 from core.errors import Misconfigured, Rejected
-from core.money import Currency, Money
+from core.money import UNITS_MAX, Currency, Money
 from core.quantity import Unit, parse_unit
 from core.sample import TagId
-from ledger.account import Account, AccountId, AccountKind
-from ledger.settings import AccountSettings
+from ledger.account import Account, AccountId, AccountKind, no_floor
+from ledger.settings import KINDS_OF_MACHINES, KINDS_WITHOUT_FLOOR, AccountSettings
 from settlement.meter import Meter
 from settlement.prices import PriceSeries, load_price_csv
 from settlement.settings import METERS
 
 
 def check_accounts(findings: Findings, settings: PlantSettings) -> dict[AccountId, Account]:
-    """Accounts whose owner and machine exist, in their currency."""
+    """Accounts whose owner and machine exist, in their currency, with limits that their kind may have."""
     for name in findings.document.entries(("accounts",)):
         findings.refers(("accounts", name, "owner"), ("parties",), "party")
         findings.refers(("accounts", name, "machine"), ("machines",), "machine")
-    accounts = {}
-    for name, account in settings.accounts.items():
-        currency = account_currency(account, settings.plant.currency)
-        if account.floor is not None and account.floor.currency != currency:
-            text = f"the floor is in {account.floor.currency}, the account in {currency}"
-            findings.add(text, ("accounts", name, "floor"))
-        floor = Money.zero(currency) if account.floor is None else account.floor
-        kind = AccountKind.PARTY if account.machine is None else AccountKind.MACHINE
-        accounts[AccountId(name)] = Account(AccountId(name), account.name, account.owner, floor, kind)
-    return accounts
+    return {
+        AccountId(name): _account(findings, AccountId(name), account, settings.plant.currency)
+        for name, account in settings.accounts.items()
+    }
+
+
+def _account(findings: Findings, id: AccountId, settings: AccountSettings, of_plant: Currency) -> Account:
+    path = ("accounts", id)
+    currency = account_currency(settings, of_plant)
+    for key, limit in (("floor", settings.floor), ("ceiling", settings.ceiling)):
+        if isinstance(limit, Money) and limit.currency != currency:
+            findings.add(f"the {key} is in {limit.currency}, the account in {currency}", (*path, key))
+    kind = settings.kind or (AccountKind.PARTY if settings.machine is None else AccountKind.MACHINE)
+    if settings.machine is not None and kind not in KINDS_OF_MACHINES:
+        text = f"stands beside kind: {kind}; a machine's account is of kind {' or '.join(KINDS_OF_MACHINES)}"
+        findings.add(text, (*path, "machine"), at_key=True)
+    account = Account(
+        id=id,
+        name=settings.name,
+        owner=settings.owner,
+        floor=_floor(settings, kind, currency),
+        kind=kind,
+        type=settings.type or kind.usual_type,
+        ceiling_units=UNITS_MAX if settings.ceiling is None else settings.ceiling.units,
+        cost_centre=settings.cost_centre,
+        labels=settings.labels,
+        state=settings.state,
+    )
+    if not account.has_floor and kind not in KINDS_WITHOUT_FLOOR:
+        text = f"is none for an account of kind {kind}; expected an amount, zero or below such as '-50000 kr'"
+        findings.add(f"{text} (only {', '.join(KINDS_WITHOUT_FLOOR)} may have none)", (*path, "floor"))
+    return account
+
+
+def _floor(settings: AccountSettings, kind: AccountKind, currency: Currency) -> Money:
+    if isinstance(settings.floor, Money):
+        return settings.floor
+    is_unlimited = settings.floor == "none" or kind in KINDS_WITHOUT_FLOOR
+    return no_floor(currency) if is_unlimited else Money.zero(currency)
 
 
 def account_currency(account: AccountSettings, of_plant: Currency) -> Currency:
-    """Its own, else its floor's, else the plant's."""
+    """Its own, else its floor's, else its ceiling's, else the plant's."""
     if account.currency is not None:
         return account.currency
-    return of_plant if account.floor is None else account.floor.currency
+    limits = (limit.currency for limit in (account.floor, account.ceiling) if isinstance(limit, Money))
+    return next(limits, of_plant)
 
 
 def check_users(findings: Findings) -> None:

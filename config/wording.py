@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,8 @@ ALIKE = 0.75
 """How much of two words must agree before one is offered for the other."""
 
 _SECRETS = ("password", "secret", "token", "organisation")
+
+_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s]+@")
 
 _KINDS = {
     "string": "text",
@@ -58,7 +61,7 @@ def shown(value: Any) -> str:
         return "a list"
     if isinstance(value, int | Decimal):
         return f"the number {value}"
-    text = str(value)
+    text = _URL_PASSWORD.sub(r"\1***@", str(value))
     return repr(text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}…")
 
 
@@ -99,6 +102,8 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str:
         return f"expected text like {context['pattern']}"
     if kind == "string_too_short":
         return "expected some text"
+    if kind == "string_too_long":
+        return f"expected at most {context['max_length']} characters"
     bounds = {
         "greater_than_equal": "at least {ge}",
         "greater_than": "more than {gt}",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from core.clock import EPOCH, Instant
 from core.errors import InvariantBroken, Rejected
 from core.exact import EXACT
-from core.ids import derived_id
+from core.ids import numbered_id
 from core.money import TRANSFER_UNITS_MAX, Money
 from core.sample import Sample, TagId
 from ledger.batch import Batch
@@ -19,7 +19,10 @@ from settlement import position, store
 from settlement.agreement import Agreement, AgreementState
 from settlement.charge import Charge, Conditions, charge
 from settlement.meter import Finding, Meter, MeterState
-from settlement.position import Positions, Step
+from settlement.position import Positions, Saved, Step
+
+SOURCE = "agreement:"
+"""What the source of a transfer begins with that an agreement asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,33 @@ class _Told:
     posted: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What an absorb decided, until it is known whether it was kept."""
+
+    absorbed: Absorbed
+    positions: Positions
+    saved: Saved
+    waiting: set[str]
+    refused: dict[str, Reason]
+
+
 class Engine:
     """Settles one book, one `absorb` at a time: wait for its commit before asking for the next.
 
-    Its memory is a copy of the database's; `forget` after a failed batch reads it anew.
+    Its memory is a copy of the database's, and follows what is committed.
     """
 
     def __init__(
-        self, book: str, meters: Sequence[Meter], agreements: Sequence[Agreement], conditions: Conditions
+        self,
+        book: str,
+        meters: Sequence[Meter],
+        agreements: Sequence[Agreement],
+        conditions: Conditions,
+        gateway: str = "main",
     ) -> None:
         self._book = book
+        self._gateway = gateway
         self._meters: Mapping[TagId, Meter] = {meter.tag: meter for meter in meters}
         self._agreements: Mapping[str, Agreement] = {agreement.id: agreement for agreement in agreements}
         self._place = {agreement.id: place for place, agreement in enumerate(agreements)}
@@ -81,7 +101,12 @@ class Engine:
         self._conditions = replace(conditions, tags=self._tags)
         self._positions: Positions | None = None
         self._waiting: set[str] = set()
+        self._refused: dict[str, Reason] = {}
+        """Why agreements were refused when they last asked; it is journalled when that changes."""
         self._uncommitted = False
+        self._asked: _Asked | None = None
+        self._doubted: _Asked | None = None
+        """What may or may not have been kept."""
 
     def begin(self) -> Work[Begun]:
         """A piece of work that takes up where the book stands; Rejected when the plant cannot go on from there."""
@@ -98,30 +123,54 @@ class Engine:
         def work(batch: Batch) -> Absorbed:
             if self._uncommitted:
                 raise InvariantBroken("samples were absorbed before the last ones were committed")
+            doubted = self._doubted
+            if doubted is not None and doubted.saved.is_in(batch):
+                return self._found(batch, doubted)
             positions = self._positions or self._load(batch)[0]
             step, told = Step(), _Told()
             self._read_meters(samples, positions, step, told)
             charges = self._price(positions, step, told)
             waiting = self._settle(batch, positions, step, charges, told)
-            positions.save(batch, step, self._meters, self._agreements)
-            batch.when_committed(lambda: self._adopt(waiting))
+            saved = positions.save(batch, step, self._meters, self._agreements)
+            refused = {each.request.source.removeprefix(SOURCE): each.reason for each in told.refused}
+            batch.when_committed(lambda: self._adopt(waiting, refused))
             self._uncommitted = True
-            return Absorbed(len(samples), told.posted, tuple(told.refused), tuple(told.held), tuple(told.findings))
+            absorbed = Absorbed(len(samples), told.posted, tuple(told.refused), tuple(told.held), tuple(told.findings))
+            self._asked = _Asked(absorbed, positions, saved, waiting, refused)
+            return absorbed
 
         return work
 
     def forget(self) -> None:
-        """A batch failed: what memory says may not be what the database holds."""
-        self._positions = None
+        """A batch failed. Whether it was kept all the same, the database says when its samples come again."""
+        self._doubted = self._asked
         self._uncommitted = False
 
-    def _adopt(self, waiting: set[str]) -> None:
+    def _found(self, batch: Batch, asked: _Asked) -> Absorbed:
+        """The batch that was in doubt was kept: its samples are in."""
+
+        def adopt() -> None:
+            asked.saved.adopt()
+            self._positions = asked.positions
+            self._adopt(asked.waiting, asked.refused)
+
+        batch.when_committed(adopt)
+        self._uncommitted = True
+        return asked.absorbed
+
+    def _adopt(self, waiting: set[str], refused: dict[str, Reason]) -> None:
         self._waiting = waiting
+        self._refused = refused
         self._uncommitted = False
+        self._asked = self._doubted = None
 
     def _load(self, batch: Batch) -> tuple[Positions, Begun]:
-        positions, findings, owing = position.load(batch, self._meters, self._agreements)
-        self._positions = positions
+        positions, findings, owing = position.load(batch, self._gateway, self._meters, self._agreements)
+
+        def adopt() -> None:
+            self._positions = positions
+
+        batch.when_committed(adopt)
         self._waiting = set(self._agreements)
         return positions, Begun(tuple(findings), tuple(owing))
 
@@ -186,7 +235,7 @@ class Engine:
             if due or agreement.id in charges:
                 owing.append((agreement, state, max(-TRANSFER_UNITS_MAX, min(TRANSFER_UNITS_MAX, due))))
         requests = [
-            self._request(agreement, state, due, charges.get(agreement.id), batch.posted_time)
+            self._request(agreement, state, due, charges.get(agreement.id), batch)
             for agreement, state, due in owing
             if due
         ]
@@ -195,7 +244,7 @@ class Engine:
         rows = []
         for agreement, state, due in owing:
             priced = charges.get(agreement.id)
-            transfer = self._answered(agreement, state, next(answers), told) if due else None
+            transfer = self._answered(batch, agreement, state, next(answers), told) if due else None
             number = state.number + (priced is not None or transfer is not None)
             settled = state.settled + (due if transfer is not None else 0)
             step.agreements[agreement.id] = replace(state, number=number, settled=settled)
@@ -206,12 +255,16 @@ class Engine:
         batch.append(store.charge_table, rows)
         return waiting
 
-    def _answered(self, agreement: Agreement, state: AgreementState, outcome: Outcome, told: _Told) -> Posted | None:
+    def _answered(
+        self, batch: Batch, agreement: Agreement, state: AgreementState, outcome: Outcome, told: _Told
+    ) -> Posted | None:
         if isinstance(outcome, Posted):
             told.posted += 1
             return outcome
         if isinstance(outcome, Refused) and outcome.reason is not Reason.CONFLICT:
             told.refused.append(outcome)
+            if self._refused.get(agreement.id) is not outcome.reason:
+                batch.record_refusal(outcome)
             told.held.append(Held(agreement.id, outcome.reason.value, outcome.text))
             return None
         raise InvariantBroken(
@@ -220,21 +273,24 @@ class Engine:
         )
 
     def _request(
-        self, agreement: Agreement, state: AgreementState, due: int, priced: Charge | None, now: Instant
+        self, agreement: Agreement, state: AgreementState, due: int, priced: Charge | None, batch: Batch
     ) -> TransferRequest:
-        """The transfer of what is owed; its id names the agreement and the place in its charges, never the amount."""
+        """The transfer of what is owed; its id names the agreement and the place in its charges, never the amount.
+
+        Work of a period that was locked meanwhile is dated at the first moment that is open.
+        """
         payer, payee = agreement.payer, agreement.payee
         if due < 0:  # a negative price: the payee pays
             payer, payee = payee, payer
         return TransferRequest(
-            id=derived_id("charge", self._book, agreement.id, str(state.number + 1)),
+            id=numbered_id(state.number + 1, "charge", self._book, agreement.id),
             debit=payer,
             credit=payee,
             amount=Money(abs(due), agreement.currency),
-            effective_time=priced.to_time if priced else now,
+            effective_time=max(priced.to_time, batch.locked_until) if priced else batch.posted_time,
             text=self._used(priced) if priced else "what was owed",
             reference=f"{agreement.id}#{state.number + 1}",
-            source=f"agreement:{agreement.id}",
+            source=f"{SOURCE}{agreement.id}",
         )
 
     def _used(self, priced: Charge) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -22,6 +22,7 @@ TIME_SAVED_EVERY = 60 * SECOND
 
 _Key = TypeVar("_Key")
 _State = TypeVar("_State", MeterState, AgreementState)
+_Stored = TypeVar("_Stored", StoredMeter, StoredAgreement)
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Step:
 class Positions:
     """Where everything stands, and what of it the database holds: bare time passes unsaved."""
 
+    gateway: str
     meters: dict[TagId, MeterState]
     agreements: dict[str, AgreementState]
     saved_meters: dict[TagId, MeterState]
@@ -53,14 +55,14 @@ class Positions:
 
     def save(
         self, batch: Batch, step: Step, meters: Mapping[TagId, Meter], agreements: Mapping[str, Agreement]
-    ) -> None:
+    ) -> Saved:
         """Write with the batch what must survive a restart; memory follows when the batch is durable."""
         new_meters = _worth_saving(self.saved_meters, step.meters)
         new_agreements = _worth_saving(self.saved_agreements, step.agreements)
         meter_rows = [(meters[tag], state) for tag, state in new_meters.items()]
         agreement_rows = [(id, agreements[id].terms, state) for id, state in new_agreements.items()]
-        batch.also(lambda connection: store.save_meters(connection, batch.book, meter_rows))
-        batch.also(lambda connection: store.save_agreements(connection, batch.book, agreement_rows))
+        batch.also(lambda connection: store.save_meters(connection, batch.book, self.gateway, meter_rows))
+        batch.also(lambda connection: store.save_agreements(connection, batch.book, self.gateway, agreement_rows))
 
         def adopt() -> None:
             self.meters.update(step.meters)
@@ -69,18 +71,39 @@ class Positions:
             self.saved_agreements.update(new_agreements)
 
         batch.when_committed(adopt)
+        return Saved(new_meters, new_agreements, adopt)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a batch writes of positions, and how memory follows."""
+
+    meters: Mapping[TagId, MeterState]
+    agreements: Mapping[str, AgreementState]
+    adopt: Callable[[], None]
+
+    def is_in(self, batch: Batch) -> bool:
+        """Whether the database holds it: the batch was kept. What wrote nothing may be asked again."""
+        if not self.meters and not self.agreements:
+            return False
+        meters = store.load_meters(batch.connection, batch.book)
+        agreements = store.load_agreements(batch.connection, batch.book)
+        return all(tag in meters and meters[tag].state == state for tag, state in self.meters.items()) and all(
+            id in agreements and agreements[id].state == state for id, state in self.agreements.items()
+        )
 
 
 def load(
-    batch: Batch, meters: Mapping[TagId, Meter], agreements: Mapping[str, Agreement]
+    batch: Batch, gateway: str, meters: Mapping[TagId, Meter], agreements: Mapping[str, Agreement]
 ) -> tuple[Positions, list[Finding], list[str]]:
     """Where everything stands; what changed about the meters; and the agreements that ended while something was owed.
 
     Rejected `agreement_is_fixed` when an agreement would change between whom it is: debts are not handed on.
     Rejected `meter_is_fixed` when a meter would count something else while usage of it waits to be priced.
+    Rejected `settled_elsewhere` when another gateway settles a meter or an agreement: two would bill it twice.
     """
-    stored_meters = store.load_meters(batch.connection, batch.book)
-    stored = store.load_agreements(batch.connection, batch.book)
+    stored_meters = _own(gateway, "meter", store.load_meters(batch.connection, batch.book), meters)
+    stored = _own(gateway, "agreement", store.load_agreements(batch.connection, batch.book), agreements)
     for id, agreement in agreements.items():
         if id in stored and stored[id].terms != agreement.terms:
             raise Rejected(
@@ -88,7 +111,7 @@ def load(
                 f"in agreement {id!r} {stored[id].terms} since it began, and it cannot become one in which "
                 f"{agreement.terms}; end it and make a new one under another name",
             )
-    kept = _keep(batch, stored, agreements)
+    kept = _keep(batch, gateway, stored, agreements)
     findings: list[Finding] = []
     redefined: dict[TagId, MeterState] = {}
     for tag, meter in meters.items():
@@ -98,16 +121,16 @@ def load(
             text = f"was a {before.definition}, is a {meter.definition}: a new segment starts at its next reading"
             findings.append(Finding(tag, Condition.REDEFINED, before.state.time, text))
     saved_meters = {tag: found.state for tag, found in stored_meters.items() if tag not in redefined}
-    owing = _end(batch, {id: found for id, found in stored.items() if id not in agreements})
+    owing = _end(batch, gateway, {id: found for id, found in stored.items() if id not in agreements})
     saved_agreements = {id: found.state for id, found in kept.items()}
     positions = Positions(
-        {**saved_meters, **redefined}, dict(saved_agreements), dict(saved_meters), dict(saved_agreements)
+        gateway, {**saved_meters, **redefined}, dict(saved_agreements), dict(saved_meters), dict(saved_agreements)
     )
     return positions, findings, owing
 
 
 def _keep(
-    batch: Batch, stored: Mapping[str, StoredAgreement], agreements: Mapping[str, Agreement]
+    batch: Batch, gateway: str, stored: Mapping[str, StoredAgreement], agreements: Mapping[str, Agreement]
 ) -> dict[str, StoredAgreement]:
     """The agreements that go on; a meter that a tariff no longer names is not billed from where it was left."""
     kept, rows = {}, []
@@ -119,8 +142,20 @@ def _keep(
             found = replace(found, state=replace(found.state, cursors=named))
             rows.append((id, found.terms, found.state))
         kept[id] = found
-    batch.also(lambda connection: store.save_agreements(connection, batch.book, rows))
+    batch.also(lambda connection: store.save_agreements(connection, batch.book, gateway, rows))
     return kept
+
+
+def _own(gateway: str, noun: str, stored: Mapping[_Key, _Stored], wanted: Collection[_Key]) -> dict[_Key, _Stored]:
+    """What this gateway settles, of all that the book knows."""
+    for key, found in stored.items():
+        if found.gateway != gateway and key in wanted:
+            raise Rejected(
+                "settled_elsewhere",
+                f"{noun} {key!r} is settled by gateway {found.gateway!r}, this is {gateway!r}; "
+                "give it another name here, or run that gateway's plant under its own name",
+            )
+    return {key: found for key, found in stored.items() if found.gateway == gateway}
 
 
 def _redefine(meter: Meter, before: StoredMeter, agreements: Mapping[str, StoredAgreement]) -> MeterState:
@@ -134,14 +169,14 @@ def _redefine(meter: Meter, before: StoredMeter, agreements: Mapping[str, Stored
     return MeterState(total=before.state.total, time=before.state.time, segment=before.state.segment + 1)
 
 
-def _end(batch: Batch, gone: Mapping[str, StoredAgreement]) -> list[str]:
+def _end(batch: Batch, gateway: str, gone: Mapping[str, StoredAgreement]) -> list[str]:
     """Agreements that the plant's file no longer names bill nothing of what is counted meanwhile."""
     rows = [
         (id, found.terms, AgreementState(found.state.number, {}, found.state.charged, found.state.settled))
         for id, found in gone.items()
         if found.state.is_counting
     ]
-    batch.also(lambda connection: store.save_agreements(connection, batch.book, rows))
+    batch.also(lambda connection: store.save_agreements(connection, batch.book, gateway, rows))
     return [id for id, found in gone.items() if _owed(found)]
 
 

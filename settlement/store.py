@@ -23,7 +23,8 @@ from core.clock import Instant
 from core.ids import TransferId
 from core.sample import TagId
 from ledger.account import AccountId
-from ledger.database import WHOLE_NUMBER, metadata, upsert_rows
+from ledger.database import WHOLE_NUMBER, metadata
+from ledger.statements import upsert_rows
 from settlement.agreement import AgreementState, Terms
 from settlement.charge import Charge
 from settlement.meter import Meter, MeterState
@@ -39,6 +40,7 @@ meter_table = Table(
     Column("last", Text, nullable=False),
     Column("time", WHOLE_NUMBER, nullable=False),
     Column("suspects", Text, nullable=False),
+    Column("gateway", Text, nullable=False),
     PrimaryKeyConstraint("book_id", "meter_id"),
     sqlite_strict=True,
     comment="exact decimals as text, in the meter's unit",
@@ -57,6 +59,7 @@ agreement_table = Table(
     Column("charged", Text, nullable=False),
     Column("settled", WHOLE_NUMBER, nullable=False),
     Column("time", WHOLE_NUMBER, nullable=False),
+    Column("gateway", Text, nullable=False),
     PrimaryKeyConstraint("book_id", "agreement_id"),
     sqlite_strict=True,
 )
@@ -85,6 +88,7 @@ class StoredMeter:
 
     definition: str
     state: MeterState
+    gateway: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class StoredAgreement:
 
     terms: Terms
     state: AgreementState
+    gateway: str
 
 
 def load_meters(connection: Connection, book: int) -> dict[TagId, StoredMeter]:
@@ -107,6 +112,7 @@ def load_meters(connection: Connection, book: int) -> dict[TagId, StoredMeter]:
                 segment=row.segment,
                 suspects=tuple((Decimal(value), Instant(at)) for value, at in json.loads(row.suspects)),
             ),
+            row.gateway,
         )
         for row in rows
     }
@@ -124,12 +130,13 @@ def load_agreements(connection: Connection, book: int) -> dict[str, StoredAgreem
                 settled=row.settled,
                 time=Instant(row.time),
             ),
+            row.gateway,
         )
         for row in rows
     }
 
 
-def save_meters(connection: Connection, book: int, meters: Iterable[tuple[Meter, MeterState]]) -> None:
+def save_meters(connection: Connection, book: int, gateway: str, meters: Iterable[tuple[Meter, MeterState]]) -> None:
     rows = [
         (
             book,
@@ -140,13 +147,16 @@ def save_meters(connection: Connection, book: int, meters: Iterable[tuple[Meter,
             "" if state.last is None else str(state.last),
             state.time,
             json.dumps([(str(value), at) for value, at in state.suspects]),
+            gateway,
         )
         for meter, state in meters
     ]
     upsert_rows(connection, meter_table, rows)
 
 
-def save_agreements(connection: Connection, book: int, states: Iterable[tuple[str, Terms, AgreementState]]) -> None:
+def save_agreements(
+    connection: Connection, book: int, gateway: str, states: Iterable[tuple[str, Terms, AgreementState]]
+) -> None:
     rows = [
         (
             book,
@@ -159,6 +169,7 @@ def save_agreements(connection: Connection, book: int, states: Iterable[tuple[st
             str(state.charged),
             state.settled,
             state.time,
+            gateway,
         )
         for agreement, terms, state in states
     ]

@@ -10,12 +10,13 @@ from typing import Any
 from core.errors import Rejected
 from core.exact import EXACT
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, Money
+from ledger.comparison import rows_of
 from ledger.database import Connection, Row
-from ledger.replay import Faults, rows_of
-from ledger.tables import account_table, transfer_table
+from ledger.replay import Faults
+from ledger.tables import account_table, book_table, transfer_table
+from settlement.engine import SOURCE
 from settlement.store import agreement_table, charge_table
 
-SOURCE = "agreement:"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -30,8 +31,10 @@ def verify(connection: Connection, book: int) -> tuple[str, ...]:
         row.account_no: (row.account_id, row.currency)
         for row in connection.execute(account_table.select().where(account_table.c.book_id == book))
     }
+    book_row = connection.execute(book_table.select().where(book_table.c.book_id == book)).one()
+    locked_until = int(book_row.locked_until)
     billings = {
-        row.agreement_id: _Billing(connection, row)
+        row.agreement_id: _Billing(connection, row, locked_until)
         for row in connection.execute(agreement_table.select().where(agreement_table.c.book_id == book))
     }
     unknown: set[str] = set()
@@ -74,7 +77,9 @@ class _Fault(Exception):
 class _Billing:
     """One agreement's charges and transfers, number by number: each number has a charge, a transfer or both."""
 
-    def __init__(self, connection: Connection, agreement: Row[Any]) -> None:
+    def __init__(self, connection: Connection, agreement: Row[Any], locked_until: int) -> None:
+        self._locked_until = locked_until
+        """Work of before then may be dated later than it was done."""
         self.fault: str | None = None
         self._agreement = agreement
         self._id: str = agreement.agreement_id
@@ -123,7 +128,8 @@ class _Billing:
         if charge is not None and charge.number == number:
             if charge.transfer_id != transfer.transfer_id:
                 raise _Fault(f"charge {number} does not say that it was settled by this transfer")
-            if charge.to_time != transfer.effective_time:
+            is_moved = charge.to_time < transfer.effective_time <= self._locked_until
+            if charge.to_time != transfer.effective_time and not is_moved:
                 raise _Fault(f"charge {number} does not end when this transfer says")
             self._add(charge)
         due = Money.rounded(self._charged, currency).units - self._settled
