@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from app.jobs import Jobs
+from app.memory import calm_collector
 from app.pipeline import Pipeline
 from connectors.poller import Poller
 from core.clock import SECOND, Clock, Instant
@@ -17,8 +18,9 @@ from core.money import Money
 from ledger.account import Account, AccountId, Party, PartyId
 from ledger.balance import AccountStatus
 from ledger.feed import ChangeFeed
+from ledger.follower import Follower
 from ledger.operations import Reader, open_accounts
-from ledger.store import LinkTotal
+from ledger.totals import LinkTotal
 from ledger.transfer import Transfer
 from ledger.writer import Writer
 from opcua_server.server import BankServer
@@ -57,6 +59,7 @@ class Parts:
     writer: Writer
     reader: Reader
     feed: ChangeFeed
+    follower: Follower
     server: BankServer
     settling: Engine
     pipeline: Pipeline
@@ -103,13 +106,16 @@ class Gateway:
             self._links_before = {(link.debit, link.credit): link for link in overview.links}
             await parts.server.start(overview.statuses, parts.pipeline.ledger_status(overview.head))
             parts.jobs.start()
+            parts.follower.start(overview.head.seq)
             self._started = parts.clock.now()
+            calm_collector()
             if ready is not None:
                 ready.set()
             try:
                 await parts.pipeline.run(parts.pollers, stop)
             finally:
                 parts.jobs.stop()
+                await asyncio.to_thread(parts.follower.stop)
                 await parts.server.stop()
         finally:
             await asyncio.to_thread(parts.writer.stop)

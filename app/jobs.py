@@ -11,9 +11,11 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.pipeline import Pipeline
+from ledger.desk import Desk
 from ledger.operations import Reader
 
 RETRY_SECONDS = 5
+EXPIRY_SECONDS = 1
 VERIFY_HOUR = 3
 
 log = structlog.get_logger()
@@ -22,10 +24,11 @@ log = structlog.get_logger()
 class Jobs:
     """The plant's standing jobs. One run of a job at a time, none piles up."""
 
-    def __init__(self, pipeline: Pipeline, reader: Reader, zone: ZoneInfo) -> None:
+    def __init__(self, pipeline: Pipeline, desk: Desk, reader: Reader, zone: ZoneInfo) -> None:
         self._scheduler = AsyncIOScheduler(timezone=zone, job_defaults={"coalesce": True, "max_instances": 1})
         add = self._scheduler.add_job
         add(pipeline.settle_what_waits, IntervalTrigger(seconds=RETRY_SECONDS), id="settle-what-waits")
+        add(desk.expire_holds, IntervalTrigger(seconds=EXPIRY_SECONDS), id="expire-holds")
         add(verify_journal, CronTrigger(hour=VERIFY_HOUR), args=[reader], id="verify-journal")
 
     def start(self) -> None:

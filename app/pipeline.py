@@ -16,7 +16,7 @@ from typing import NoReturn
 import structlog
 
 from connectors.poller import Poller
-from core.errors import Unavailable
+from core.errors import OutcomeUnknown, Unavailable
 from core.sample import Sample
 from ledger.desk import Desk
 from ledger.feed import ChangeFeed
@@ -130,7 +130,7 @@ class Pipeline:
         while True:
             try:
                 absorbed = await self._writer.run(self._engine.absorb(samples))
-            except Unavailable as problem:
+            except (Unavailable, OutcomeUnknown) as problem:
                 self._engine.forget()
                 if not told:
                     log.warning("the ledger takes nothing; samples wait", problem=str(problem))

@@ -18,10 +18,13 @@ from connectors.poller import Poller
 from core.clock import Clock, SystemClock
 from core.errors import Misconfigured, Problem
 from core.sample import tag_id
-from ledger.database import DatabaseLock, open_engine, sqlite_path
+from ledger.database import open_engine, sqlite_path
+from ledger.database_lock import DatabaseLock
 from ledger.desk import Desk
 from ledger.feed import ChangeFeed
+from ledger.follower import Follower
 from ledger.operations import Reader
+from ledger.settings import PASSWORD_VARIABLE, with_password
 from ledger.writer import Writer
 from migrations import upgrade
 from opcua_server import address_space
@@ -44,7 +47,7 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
     folder = data_directory(plant, data)
     users = load_users(plant.users, folder, os.environ)
     url = ledger_url(plant, data)
-    lock = DatabaseLock(url)
+    lock = DatabaseLock(url, plant.ledger.gateway)
     lock.acquire()
     engine = open_engine(url)
     try:
@@ -56,7 +59,11 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
         desk = Desk(writer, reader)
         server = BankServer(plant.opcua, users, shown_plant(plant), desk, clock)
         settling = Engine(
-            book, list(plant.meters.values()), list(plant.agreements.values()), Conditions({}, plant.prices, plant.zone)
+            book,
+            list(plant.meters.values()),
+            list(plant.agreements.values()),
+            Conditions({}, plant.prices, plant.zone),
+            plant.ledger.gateway,
         )
         pipeline = Pipeline(settling, writer, desk, feed, server, book)
         pollers = [
@@ -78,11 +85,12 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
                 writer=writer,
                 reader=reader,
                 feed=feed,
+                follower=Follower(engine, reader, feed.offer),
                 server=server,
                 settling=settling,
                 pipeline=pipeline,
                 pollers=pollers,
-                jobs=Jobs(pipeline, reader, plant.zone),
+                jobs=Jobs(pipeline, desk, reader, plant.zone),
                 clock=clock,
             )
         )
@@ -91,9 +99,10 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
         lock.release()
 
 
-def reader(plant: Plant, data: Path | None) -> Reader:
-    """The plant's ledger, to read beside whoever writes it; Misconfigured when there is none yet."""
-    url = ledger_url(plant, data)
+def reader(plant: Plant, data: Path | None, url: str | None = None) -> Reader:
+    """The plant's ledger, or a copy of it at another `url`, to read beside whoever writes it; Misconfigured when there
+    is none yet."""
+    url = ledger_url(plant, data) if url is None else with_password(url, os.environ.get(PASSWORD_VARIABLE, ""))
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise Misconfigured([Problem(f"no ledger at {path}; run the plant first, or name its folder with --data")])
@@ -101,17 +110,22 @@ def reader(plant: Plant, data: Path | None) -> Reader:
 
 
 def ledger_url(plant: Plant, data: Path | None) -> str:
-    """Where the ledger is: as the file says and beside it, or in the folder `data` when that is given."""
+    """Where the ledger is: as the file says and beside it, or in the folder `data` when that is given.
+
+    With the password of a PostgreSQL in it: not for printing.
+    """
     path = sqlite_path(plant.ledger.url)
     if path is None:
-        return plant.ledger.url
+        return with_password(plant.ledger.url, os.environ.get(PASSWORD_VARIABLE, ""))
     return f"sqlite:///{(plant.folder / path if data is None else data / path.name).resolve()}"
 
 
 def data_directory(plant: Plant, data: Path | None) -> Path:
-    """Where the ledger and the password files are."""
+    """Where the password files are, and a ledger that is a file."""
     path = sqlite_path(ledger_url(plant, data))
-    return path.parent if path is not None else plant.folder
+    if path is not None:
+        return path.parent
+    return plant.folder / "data" if data is None else data
 
 
 def shown_plant(plant: Plant) -> address_space.Plant:
