@@ -1,10 +1,9 @@
-"""A book to measure on: a fresh SQLite file with the product's schema and writer."""
+"""A book to measure on: a fresh database with the product's schema and writer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from core.clock import SystemClock
 from ledger.account import Account, Party
@@ -17,14 +16,22 @@ BOOK = "benchmark"
 
 
 @contextmanager
-def open_book(path: Path, parties: Sequence[Party], accounts: Sequence[Account]) -> Iterator[Writer]:
+def open_book(url: str, parties: Sequence[Party], accounts: Sequence[Account]) -> Iterator[Writer]:
     """The running writer of a new book with these accounts."""
-    engine = open_engine(f"sqlite:///{path}")
-    upgrade(engine)
+    with running_writer(url, create=True) as writer:
+        writer.submit(open_accounts(parties, accounts)).result()
+        yield writer
+
+
+@contextmanager
+def running_writer(url: str, create: bool = False) -> Iterator[Writer]:
+    """A running writer of the book in this database, whose tables exist unless they shall be created."""
+    engine = open_engine(url)
+    if create:
+        upgrade(engine)
     writer = Writer(engine, BOOK, SystemClock())
     writer.start()
     try:
-        writer.submit(open_accounts(parties, accounts)).result()
         yield writer
     finally:
         writer.stop()

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.book import BOOK, open_book
+from benchmarks.database import Sqlite, posted_rows
 from benchmarks.figure import Figure
-from benchmarks.raw_sqlite import RawTable, Rows, posted_rows
+from benchmarks.raw_rows import Rows, by_batch, last_seq
 from benchmarks.run import ROUNDS, Run, percentile, say
 from benchmarks.signal_to_client import signal_to_client
 from benchmarks.synthetic_plant import Floor, synthetic_plant
@@ -36,7 +36,7 @@ def measure(run: Run) -> list[Figure]:
     """Rates as fast as it goes, latency at a modest pace, and the whole way through a real gateway."""
     busy, raw_of_busy, rows = _rates(run, COUNTERS_OF_BUSY)
     quiet, raw_of_quiet, _ = _rates(run, COUNTERS_OF_QUIET)
-    raw_insert = "raw insert of the same transfer rows, same batch size"
+    raw_insert = "the bare driver's bulk insert of the same rows and keys, same batches"
     return [
         Figure("pipeline.priced_transfers_per_s", busy, "1/s", raw_of_busy, raw_insert),
         Figure("pipeline.samples_per_s", COUNTERS_OF_QUIET * quiet, "1/s", raw_of_quiet, raw_insert),
@@ -49,7 +49,7 @@ def measure(run: Run) -> list[Figure]:
 class _Settling:
     """The product's engine and writer on a fresh file, and the floor whose samples they take."""
 
-    path: Path
+    database: Sqlite
     writer: Writer
     engine: Engine
     floor: Floor
@@ -62,11 +62,11 @@ class _Settling:
 @contextmanager
 def _settling(run: Run, name: str, machines: int, counters: int) -> Iterator[_Settling]:
     plant = synthetic_plant(run.folder, machines, counters)
-    path = run.folder / f"{name}.db"
-    with open_book(path, list(plant.parties.values()), list(plant.accounts.values())) as writer:
+    database = Sqlite(run.folder / f"{name}.db")
+    with open_book(database.url, list(plant.parties.values()), list(plant.accounts.values())) as writer:
         conditions = Conditions({}, plant.prices, plant.zone)
         engine = Engine(BOOK, list(plant.meters.values()), list(plant.agreements.values()), conditions)
-        settling = _Settling(path, writer, engine, Floor(machines, counters))
+        settling = _Settling(database, writer, engine, Floor(machines, counters))
         for _ in range(2 * counters):  # meters begin at their first reading, and caches are filled
             settling.absorb(settling.floor.step())
         yield settling
@@ -77,9 +77,9 @@ def _rates(run: Run, counters: int) -> tuple[float, float, Rows]:
     machines = run.sized(MACHINES, least=5)
     rates, raw_rates = [], []
     with _settling(run, f"rate-{counters}", machines, counters) as settling:
-        rows = posted_rows(settling.path, 0)
-        raw = RawTable(run.folder / f"raw-{counters}.db", settling.path)
-        raw.insert(rows, machines)
+        rows = posted_rows(settling.database, 0)
+        raw = settling.database.raw("bulk")
+        raw.insert(by_batch(rows))
         for _ in range(ROUNDS):
             posted, seconds = 0, 0.0
             while seconds < run.seconds or not posted:
@@ -87,9 +87,9 @@ def _rates(run: Run, counters: int) -> tuple[float, float, Rows]:
                 started = time.perf_counter()
                 posted += settling.absorb(samples).posted
                 seconds += time.perf_counter() - started
-            rows = posted_rows(settling.path, rows[-1][1])
+            rows = posted_rows(settling.database, last_seq(rows))
             rates.append(posted / seconds)
-            raw_rates.append(len(rows) / raw.insert(rows, machines))
+            raw_rates.append(len(rows) / raw.insert(by_batch(rows)))
             say(f"pipeline: {rates[-1]:,.0f} transfers/s, raw insert {raw_rates[-1]:,.0f} rows/s")
         raw.close()
     return statistics.median(rates), statistics.median(raw_rates), rows
@@ -105,13 +105,13 @@ async def _sample_to_durable(run: Run, rows: Rows) -> list[Figure]:
             settling.floor.step(first, first + SAMPLES_PER_DELIVERY)
             for first in itertools.cycle(range(0, machines, SAMPLES_PER_DELIVERY))
         )
-        raw = RawTable(run.folder / "paced-raw.db", settling.path)
+        raw = settling.database.raw("single")
         due = time.perf_counter()
         ending = due + 2 * ROUNDS * run.seconds
         for row in rows:
             due = await _settle_what_is_due(settling, deliveries, due, latencies)
             await _wait_until(due - DELIVERY_SECONDS / 2)
-            commits.append(raw.insert([row], 1))
+            commits.append(raw.commit_one(row))
             due += min(commits[-1], max(time.perf_counter() - due, 0))  # the baseline's stalls delay no delivery
             if due > ending:
                 break

@@ -25,6 +25,10 @@ class Run:
         """A default count, scaled."""
         return max(least, round(count * self.size))
 
+    def reduced(self, count: int, least: int = 1) -> int:
+        """A default count that a small size makes smaller, and a large one leaves as it is."""
+        return max(least, round(count * min(self.size, 1)))
+
 
 Group = Callable[[Run], list[Figure]]
 

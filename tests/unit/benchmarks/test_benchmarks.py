@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import GROUPS, main
+from benchmarks.__main__ import GROUPS, LONG_GROUPS, main
 from benchmarks.figure import Figure, as_json, as_table
 from benchmarks.run import Group, percentile
 
@@ -24,8 +24,25 @@ FIGURES = {
     },
     "ledger": {
         "ledger.sqlite.posted_per_s": "1/s",
+        "ledger.sqlite.posted_per_s_random_ids": "1/s",
+        "ledger.sqlite.posted_and_totalled_per_s": "1/s",
         "ledger.sqlite.share_of_raw_insert": "share",
         "ledger.sqlite.single_post_ms_p50": "ms",
+        "ledger.sqlite.latency_ms_p50_at_2000_per_s": "ms",
+        "ledger.sqlite.latency_ms_p99_at_2000_per_s": "ms",
+        "ledger.sqlite.statement_page_ms": "ms",
+        "ledger.sqlite.balance_at_ms": "ms",
+        "ledger.sqlite.memory_growth_mb": "MB",
+        "ledger.postgresql.posted_per_s": "1/s",
+        "ledger.postgresql.posted_and_totalled_per_s": "1/s",
+        "ledger.postgresql.share_of_raw_insert": "share",
+        "ledger.postgresql.ratio_to_pgbench_tpcb": "ratio",
+        "ledger.postgresql.single_post_ms_p50": "ms",
+        "ledger.postgresql.latency_ms_p50_at_2000_per_s": "ms",
+        "ledger.postgresql.latency_ms_p99_at_2000_per_s": "ms",
+        "ledger.postgresql.two_gateways_per_s": "1/s",
+        "ledger.postgresql.statement_page_ms": "ms",
+        "ledger.postgresql.balance_at_ms": "ms",
     },
     "tariff": {"tariff.evaluations_per_s": "1/s", "tariff.prices_per_s": "1/s"},
 }
@@ -33,20 +50,34 @@ FIGURES = {
 
 def test_every_group_is_tried_here() -> None:
     assert set(FIGURES) == set(GROUPS)
+    assert set(LONG_GROUPS) == {"ledger-growth"}  # tried in test_growth.py
 
 
 @pytest.mark.parametrize("group", FIGURES)
 def test_a_group_prints_one_json_object_of_its_figures_and_cleans_up(
-    group: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    group: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
+    if group == "ledger":
+        request.getfixturevalue("server")
     main([group, "--json", *TINY, "--folder", str(tmp_path)])
     figures = json.loads(capfd.readouterr().out)  # nothing else there, not even from the processes it starts
     assert {name: figure["unit"] for name, figure in figures.items()} == FIGURES[group]
-    for figure in figures.values():
+    for name, figure in figures.items():
         assert list(figure) == ["value", "unit", "baseline", "ratio"]
-        assert figure["value"] > 0
+        assert figure["value"] > 0 or name == "ledger.sqlite.memory_growth_mb"
         assert figure["ratio"] == pytest.approx(figure["value"] / figure["baseline"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_server")
+def test_without_postgresql_its_figures_are_left_out_and_one_line_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    main(["ledger", "--json", *TINY, "--folder", str(tmp_path)])
+    out, err = capfd.readouterr()
+    assert set(json.loads(out)) == {name for name in FIGURES["ledger"] if name.startswith("ledger.sqlite.")}
+    (line,) = (line for line in err.splitlines() if "no PostgreSQL" in line)
+    assert "Connection refused" in line
 
 
 def test_without_json_a_table_names_each_figure_and_its_baseline(
@@ -67,6 +98,7 @@ def test_all_groups_together_are_one_object(
 
     for group in list(GROUPS):
         monkeypatch.setitem(GROUPS, group, one_figure(group))
+    monkeypatch.setitem(LONG_GROUPS, "ledger-growth", one_figure("ledger-growth"))
     main(["--json", "--folder", str(tmp_path)])
     assert json.loads(capsys.readouterr().out) == {
         f"{group}.one": {"value": 1.0, "unit": "ms", "baseline": 2.0, "ratio": 0.5} for group in GROUPS
