@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from databases import VARIABLE, postgresql_database, postgresql_server
 
 RequireProgram = Callable[[str], str]
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -38,6 +40,23 @@ def require_program() -> RequireProgram:
         return path
 
     return require
+
+
+@pytest.fixture
+def postgresql_url() -> Iterator[str]:
+    """The url of an empty PostgreSQL database of the test's own; without a server the test is skipped."""
+    if postgresql_server() is None:
+        pytest.skip(f"needs a PostgreSQL: none answers locally, or at {VARIABLE}")
+    with postgresql_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The url of an empty database of the test's own; the test runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'book.db'}"
+    return str(request.getfixturevalue("postgresql_url"))
 
 
 @pytest.hookimpl(wrapper=True)

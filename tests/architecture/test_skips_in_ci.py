@@ -24,7 +24,7 @@ def run_pytest(folder: Path, source: str, ci: str) -> subprocess.CompletedProces
     shutil.copy(CONFTEST, folder)
     (folder / "test_sample.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-    environment = os.environ | {"CI": ci}
+    environment = os.environ | {"CI": ci, "PYTHONPATH": str(CONFTEST.parent / "support")}
     return subprocess.run(
         [*command, f"--rootdir={folder}", str(folder)], env=environment, capture_output=True, text=True, check=False
     )

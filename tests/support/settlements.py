@@ -67,9 +67,9 @@ class Cell:
         self.book.open(account("line", self.floor), account("cell", "-1000 kr"))
         self.engine = self.fresh_engine()
 
-    def fresh_engine(self) -> Engine:
+    def fresh_engine(self, gateway: str = "main") -> Engine:
         """As after a restart: nothing in memory."""
-        return Engine("test", METERS, self.agreements, Conditions({}, self.prices, ZONE))
+        return Engine("test", METERS, self.agreements, Conditions({}, self.prices, ZONE), gateway)
 
     def absorb(self, *samples: Sample) -> Absorbed:
         return self.book.writer.submit(self.engine.absorb(samples)).result(10)

@@ -10,10 +10,10 @@ from config.plant import Plant, load_plant
 from connectors.settings import ModbusSettings
 from core.clock import Instant
 from core.errors import Misconfigured
-from core.money import EUR, SEK, Money
+from core.money import EUR, SEK, UNITS_MAX, Money
 from core.quantity import UNITS
 from core.sample import TagId
-from ledger.account import AccountId, AccountKind
+from ledger.account import Account, AccountId, AccountKind, AccountState, AccountType, PartyId, no_floor
 from settlement.agreement import Source, SourceKind
 from settlement.meter import Counter, Edges, Integral, RunningTime
 
@@ -149,6 +149,91 @@ accounts:
 """,
     ).accounts
     assert {str(id): account.currency for id, account in accounts.items()} == {"plain": EUR, "floor": SEK, "own": SEK}
+
+
+def test_an_account_says_what_it_is_for_and_what_it_may_hold(tmp_path: Path) -> None:
+    accounts = plant_of(
+        tmp_path,
+        f"""{
+            PLANT.replace(
+                "machines:",
+                '''
+  giro:
+    owner: owner
+    name: Bankgiro
+    kind: bank
+    cost_centre: 1930
+    labels: {bank: Banken, clearing number: 1.10}
+  till: {owner: owner, name: Kassa, kind: bank, type: expense, floor: -100 kr, ceiling: 5000 kr}
+  dollars: {owner: owner, name: Dollar, kind: trading, ceiling: 10 USD, floor: none}
+  shelf: {owner: owner, name: Hylla, kind: buffer, machine: cell, ceiling: 0 kr, state: frozen}
+machines:''',
+            )
+        }      parts: {{address: "input:1", type: uint32, unit: pieces, counter: {{}}}}
+""",
+    ).accounts
+    owner = PartyId("owner")
+    assert [accounts[AccountId(id)] for id in ("giro", "till", "dollars", "shelf")] == [
+        Account(
+            AccountId("giro"),
+            "Bankgiro",
+            owner,
+            no_floor(SEK),
+            AccountKind.BANK,
+            AccountType.ASSET,
+            cost_centre="1930",
+            labels={"bank": "Banken", "clearing number": "1.10"},
+        ),
+        Account(
+            AccountId("till"),
+            "Kassa",
+            owner,
+            Money.parse("-100 kr"),
+            AccountKind.BANK,
+            AccountType.EXPENSE,
+            Money.parse("5000 kr").units,
+        ),
+        Account(
+            AccountId("dollars"),
+            "Dollar",
+            owner,
+            no_floor(Money.parse("1 USD").currency),
+            AccountKind.TRADING,
+            AccountType.EQUITY,
+            Money.parse("10 USD").units,
+        ),
+        Account(
+            AccountId("shelf"),
+            "Hylla",
+            owner,
+            Money.zero(SEK),
+            AccountKind.BUFFER,
+            AccountType.LIABILITY,
+            0,
+            state=AccountState.FROZEN,
+        ),
+    ]
+    assert accounts[AccountId("line")].ceiling_units == UNITS_MAX
+
+
+@pytest.mark.parametrize("kind", AccountKind)
+def test_only_mirrors_of_what_is_outside_pay_without_limit(tmp_path: Path, kind: AccountKind) -> None:
+    text = f"plant: {{name: P}}\nparties: {{p: {{name: P}}}}\naccounts: {{a: {{owner: p, name: A, kind: {kind}}}}}\n"
+    account = plant_of(tmp_path, text).accounts[AccountId("a")]
+    assert account.has_floor == (kind in ("machine", "party", "buffer"))
+    assert account.floor.units in (0, -UNITS_MAX)
+    assert account.type is kind.usual_type
+
+
+def test_as_many_labels_as_anyone_needs_and_no_more(tmp_path: Path) -> None:
+    def labelled(count: int) -> str:
+        labels = ", ".join(f"l{each}: x" for each in range(count))
+        account = f"a: {{owner: p, name: A, labels: {{{labels}}}}}"
+        return f"plant: {{name: P}}\nparties: {{p: {{name: P}}}}\naccounts: {{{account}}}"
+
+    assert len(plant_of(tmp_path, labelled(32)).accounts[AccountId("a")].labels) == 32
+    with pytest.raises(Misconfigured, match=r"3:\d+: accounts\.a\.labels: expected at most 32 labels, got 33"):
+        plant_of(tmp_path, labelled(33))
 
 
 def test_a_section_that_is_left_empty_is_no_problem(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_the_example_factory_fits_the_schema() -> None:
         (["accounts", "agv-7", "ownr"], "movers"),
         (["accounts", "AGV"], {"owner": "movers", "name": "AGV"}),
         (["accounts", "agv-7", "floor"], -5000),
+        (["accounts", "agv-7", "floor"], "nothing"),
+        (["accounts", "agv-7", "kind"], "saving"),
+        (["accounts", "agv-7", "state"], "asleep"),
+        (["accounts", "agv-7", "labels"], ["hall"]),
+        (["ledger", "url"], "postgresql://myntverk:hunter2@db/myntverk"),
+        (["ledger", "url"], "mysql://db/myntverk"),
+        (["ledger", "gateway"], "Main"),
         (["machines", "agv-7", "opcua"], {"url": "opc.tcp://127.0.0.1:4840"}),
         (["machines", "agv-7", "tags", "odometer", "adress"], "input:1"),
         (["machines", "agv-7", "tags", "odometer", "integral"], {}),
@@ -105,6 +112,21 @@ def test_the_example_factory_fits_the_schema() -> None:
 def test_what_the_loader_refuses_the_schema_refuses(path: list[str], value: Any) -> None:
     assert fits(changed(["plant", "name"], "Fabriken"), SCHEMA)
     assert not fits(changed(path, value), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["accounts", "agv-7", "floor"], "none"),
+        (["accounts", "agv-7", "kind"], "buffer"),
+        (["accounts", "agv-7", "labels"], {"hall": "norr", "bay": 7}),
+        (["accounts", "agv-7", "cost_centre"], "42-10"),
+        (["ledger", "url"], "postgresql:///myntverk"),
+        (["ledger", "url"], "postgresql://myntverk@db:5433/myntverk?sslmode=verify-full"),
+    ],
+)
+def test_what_the_loader_takes_the_schema_takes(path: list[str], value: Any) -> None:
+    assert fits(changed(path, value), SCHEMA)
 
 
 def test_the_schema_is_json_and_has_no_loose_ends() -> None:

@@ -5,21 +5,19 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from altered_books import alter, verified
 from ledgers import account, open_book, payment
 
-from core.clock import Instant
 from core.errors import Rejected
 from core.ids import derived_id
-from ledger import journal
 from ledger.batch import Batch
-from ledger.database import open_engine, reading
-from ledger.replay import FAULTS_SHOWN_MAX, ROWS_PER_PAGE
-from ledger.store import find_book
-from ledger.verification import ExpectedHead, Verification, verify
+from ledger.comparison import ROWS_PER_PAGE
+from ledger.replay import FAULTS_SHOWN_MAX
+from ledger.verification import ExpectedHead
 
 FORGED = """
     INSERT INTO transfer
-    SELECT book_id, 9, 0, zeroblob(16), debit, credit, 1, 0, '', '', '' FROM transfer LIMIT 1
+    SELECT book_id, 9, 0, month, zeroblob(16), debit, credit, 1, 0, 0, NULL, '', '', '' FROM transfer LIMIT 1
 """
 IDS_SWAPPED = """
     UPDATE account SET account_id = 'tmp' WHERE account_id = 'a';
@@ -34,13 +32,15 @@ PLACES_SWAPPED = """
 END_CUT_OFF = """
     DELETE FROM transfer WHERE seq = 5;
     DELETE FROM posting WHERE seq = 5;
-    DELETE FROM account_event WHERE seq > 4;
+    DELETE FROM event WHERE seq > 4;
+    DELETE FROM transfer_key WHERE seq > 4;
     DELETE FROM seal WHERE seq > 4;
-    UPDATE book SET seq = 4, transfers = 3, head_hash = (SELECT hash FROM seal WHERE seq = 4);
-    UPDATE account SET floor = -2000000000 WHERE account_id = 'a';
+    UPDATE book SET seq = 4, totalled_seq = 4, transfers = 3, head_hash = (SELECT hash FROM seal WHERE seq = 4);
+    UPDATE account SET floor = -2000000000, event_seq = 4, touched_seq = 4 WHERE account_id = 'a';
     UPDATE account SET total_out = 300000000, last_seq = 3, last_position = 1 WHERE account_id = 'a';
-    UPDATE account SET total_in = 300000000, last_seq = 3, last_position = 1 WHERE account_id = 'b';
-    UPDATE link SET transfers = 2, amount = 300000000 WHERE debit = 1
+    UPDATE account SET total_in = 300000000, last_seq = 3, last_position = 1, touched_seq = 3 WHERE account_id = 'b';
+    UPDATE link SET transfers = 2, amount = 300000000 WHERE debit = 1;
+    UPDATE link_hour SET transfers = 2, amount = 300000000 WHERE debit = 1
 """
 
 
@@ -55,54 +55,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         book.open(account("a", "-20 kr"))
         book.post(payment("4", "a", "b", "15 kr"))
         book.open(account("a", "-5 kr"))
+        book.add_up()
     return path
 
 
 @pytest.fixture
 def copy(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(written, tmp_path / "book.db"))
-
-
-def run(path: Path, statements: str) -> None:
-    connection = sqlite3.connect(path)
-    connection.executescript(f"PRAGMA ignore_check_constraints = ON; {statements}")
-    connection.close()
-
-
-def seal_again(path: Path) -> None:
-    """What somebody does who knows how the chain is made: every seal anew, from what the rows say now."""
-    connection = sqlite3.connect(path)
-    previous = journal.GENESIS
-    for seq, time in connection.execute("SELECT seq, posted_time FROM seal ORDER BY seq").fetchall():
-        of_batch = f"WHERE seq = {seq} ORDER BY position"
-        events = connection.execute(f"SELECT account_no, event, content FROM account_event {of_batch}").fetchall()
-        transfers = connection.execute(
-            "SELECT transfer_id, debit, credit, amount, effective_time, text, reference, source "
-            f"FROM transfer {of_batch}"
-        ).fetchall()
-        seal = journal.seal(
-            1,
-            seq,
-            Instant(time),
-            previous,
-            [journal.event_form(*event) for event in events],
-            [journal.transfer_form(*transfer) for transfer in transfers],
-        )
-        connection.execute(
-            f"UPDATE seal SET previous = ?, hash = ?, transfers = ?, events = ? WHERE seq = {seq}",
-            (previous, seal.hash, seal.transfers, seal.events),
-        )
-        previous = seal.hash
-    connection.execute("UPDATE book SET head_hash = ?, transfers = (SELECT count(*) FROM transfer)", (previous,))
-    connection.commit()
-    connection.close()
-
-
-def verified(path: Path, expected: ExpectedHead | None = None) -> Verification:
-    with reading(open_engine(f"sqlite:///{path}")) as connection:
-        head = find_book(connection, "test")
-        assert head is not None
-        return verify(connection, head, expected)
 
 
 def test_what_nobody_altered_is_verified_although_an_account_is_below_the_floor_it_got_later(written: Path) -> None:
@@ -121,17 +80,18 @@ def test_what_nobody_altered_is_verified_although_an_account_is_below_the_floor_
         ("UPDATE transfer SET amount = amount + 1 WHERE seq = 3", "batch 3 was altered"),
         ("UPDATE transfer SET text = 'gift' WHERE seq = 2", "batch 2 was altered"),
         ("UPDATE transfer SET transfer_id = zeroblob(16) WHERE seq = 2", "batch 2 was altered"),
+        ("UPDATE transfer SET transfer_id = zeroblob(17) WHERE seq = 2", "batch 2 was altered"),
         (f"UPDATE transfer SET text = '{'x' * 70_000}' WHERE seq = 2", "batch 2 was altered"),
         ("UPDATE transfer SET debit = 3 WHERE seq = 2", "batch 2 was altered"),
         ("DELETE FROM transfer WHERE seq = 2", "batch 2 was altered"),
-        ("UPDATE transfer SET position = position + 7 WHERE seq = 3", "it is transfer 0 of the batch and stands at"),
+        ("UPDATE transfer SET position = position + 7 WHERE seq = 3", "of batch 3 was altered: it is not"),
         (PLACES_SWAPPED, "batch 3 was altered"),
         (FORGED, "rows of batch 9 belong to no seal"),
         ("UPDATE account SET total_in = total_in + 1 WHERE account_id = 'b'", "b shows"),
         ("UPDATE account SET total_in = total_in + 1, total_out = total_out + 1", "a shows"),
         ("UPDATE account SET last_seq = 3 WHERE account_id = 'a'", "a was last moved by transfer 0 of batch 5"),
         ("UPDATE account SET last_position = 1 WHERE account_id = 'a'", "a was last moved by transfer 0 of batch 5"),
-        (IDS_SWAPPED, "account a (number 1) has account_id 'b'"),
+        (IDS_SWAPPED, "account b (number 2) has account_id 'a'"),
         ("UPDATE account SET name = 'Gift' WHERE account_id = 'b'", "account b (number 2) has name 'Gift'"),
         ("UPDATE account SET owner = 'thief' WHERE account_id = 'b'", "account b (number 2) has owner 'thief'"),
         ("UPDATE account SET kind = 'gift' WHERE account_id = 'b'", "account b (number 2) has kind 'gift'"),
@@ -141,13 +101,14 @@ def test_what_nobody_altered_is_verified_although_an_account_is_below_the_floor_
         ("DELETE FROM account WHERE account_id = 'idle'", "account idle (number 4) was opened and is missing"),
         ("UPDATE account SET account_no = 9 WHERE account_id = 'idle'", "account idle (number 9) was never opened"),
         (
-            "INSERT INTO account VALUES (1, 9, 'ghost', '', 'plant', 'party', 'SEK', -1, 0, 0, 0, 0)",
+            "INSERT INTO account SELECT 1, 9, 'ghost', name, owner, kind, type, currency, cost_centre, labels, state, "
+            "0, ceiling, 1, 0, 0, 0, 1, 0, 0 FROM account LIMIT 1",
             "account ghost (number 9) was never opened",
         ),
-        ("UPDATE account_event SET content = '{}' WHERE seq = 1", "batch 1 was altered"),
-        ("UPDATE account_event SET event = 'closed' WHERE seq = 4", "batch 4 was altered"),
-        ("DELETE FROM account_event WHERE seq = 4", "batch 4 was altered"),
-        ("UPDATE account_event SET position = position + 7 WHERE seq = 1", "event 7 of batch 1: it is event 0"),
+        ("UPDATE event SET content = '{}' WHERE seq = 1", "batch 1 was altered"),
+        ("UPDATE event SET event = 'closed' WHERE seq = 4", "batch 4 was altered"),
+        ("DELETE FROM event WHERE seq = 4", "batch 4 was altered"),
+        ("UPDATE event SET position = position + 7 WHERE seq = 1", "event 7 of batch 1 was altered"),
         ("UPDATE party SET name = 'Thief AB'", "party plant is Thief AB, the journal says Plant AB"),
         ("UPDATE party SET organisation = '1'", "party plant is Plant AB, 1, the journal says Plant AB"),
         ("INSERT INTO party VALUES (1, 'thief', 'T AB', '')", "party thief is T AB, the journal never named it"),
@@ -155,12 +116,13 @@ def test_what_nobody_altered_is_verified_although_an_account_is_below_the_floor_
         ("DELETE FROM posting WHERE account_no = 2", "b: its posting of batch 2 is missing"),
         ("DELETE FROM posting WHERE account_no = 2 AND seq = 5", "b: its posting of batch 5 is missing"),
         ("UPDATE posting SET total_in = total_in + 1 WHERE account_no = 1", "a: its posting of batch 2 shows"),
-        ("INSERT INTO posting VALUES (1, 1, 4, 0, 0)", "a: it has a posting of batch 4"),
-        ("INSERT INTO posting VALUES (1, 1, 6, 0, 0)", "a: it has a posting of batch 6"),
-        ("INSERT INTO posting VALUES (1, 4, 2, 0, 0)", "idle: it has a posting of batch 2"),
-        ("INSERT INTO posting VALUES (1, 9, 2, 0, 0)", "postings of account number 9, which was never opened"),
-        ("UPDATE seal SET posted_time = 0 WHERE seq = 2", "batch 2 was altered"),
-        ("UPDATE seal SET transfers = 0, events = 5 WHERE seq = 3", "batch 3 counts 0 transfers and 5 events"),
+        ("INSERT INTO posting VALUES (1, 1, 4, 0, 0, 0, x'')", "a: it has a posting of batch 4"),
+        ("INSERT INTO posting VALUES (1, 1, 6, 0, 0, 0, x'')", "a: it has a posting of batch 6"),
+        ("INSERT INTO posting VALUES (1, 4, 2, 0, 0, 0, x'')", "idle: it has a posting of batch 2"),
+        ("INSERT INTO posting VALUES (1, 9, 2, 0, 0, 0, x'')", "postings of account number 9, which was never opened"),
+        ("UPDATE seal SET posted_time = 0 WHERE seq = 2", "batch 2 is older than the batch before it"),
+        ("UPDATE seal SET posted_time = posted_time + 1 WHERE seq = 6", "batch 6 was altered"),
+        ("UPDATE seal SET transfers = 0, events = 5 WHERE seq = 3", "batch 3 was altered"),
         ("UPDATE seal SET hash = zeroblob(32) WHERE seq = 6", "batch 6 was altered"),
         ("UPDATE seal SET previous = hash WHERE seq = 3", "batch 3 does not continue"),
         ("DELETE FROM seal WHERE seq = 2", "batch 2 is missing"),
@@ -174,51 +136,35 @@ def test_what_nobody_altered_is_verified_although_an_account_is_below_the_floor_
     ],
 )  # fmt: skip
 def test_an_alteration_is_the_first_thing_named(copy: Path, statements: str, fault: str) -> None:
-    run(copy, statements)
+    alter(copy, statements)
     verification = verified(copy)
     assert not verification.verified
     assert fault in verification.faults[0], verification.faults
 
 
-@pytest.mark.parametrize(
-    ("statements", "fault"),
-    [
-        ("UPDATE transfer SET amount = 0 WHERE seq = 2", "of batch 2: its amount of 0 ledger units is out of bounds"),
-        (f"UPDATE transfer SET amount = {2**53 + 1} WHERE seq = 2", "of batch 2: its amount of 9007199254740993"),
-        ("UPDATE transfer SET credit = debit WHERE seq = 2", "of batch 2: a in SEK cannot pay a in SEK"),
-        ("UPDATE transfer SET credit = 3 WHERE seq = 2", "of batch 2: a in SEK cannot pay euro in EUR"),
-        ("UPDATE transfer SET credit = 9 WHERE seq = 2", "of batch 2: it names an account that was not open"),
-        ("UPDATE transfer SET amount = 10 * amount WHERE seq = 3", "of batch 3: a went below the floor it had then"),
-        ("DELETE FROM account_event WHERE seq = 4", "of batch 5: a went below the floor it had then"),
-        ("UPDATE transfer SET transfer_id = zeroblob(17) WHERE seq = 2", "of batch 2: its id has not 16 bytes"),
-        ("UPDATE account_event SET content = '{}' WHERE seq = 4", "event 0 of batch 4: its content cannot be read"),
-        ("UPDATE account_event SET content = '7' WHERE seq = 4", "event 0 of batch 4: its content cannot be read"),
-        (
-            "UPDATE account_event SET content = replace(content, 'SEK', 'XXX') WHERE seq = 4",
-            "event 0 of batch 4: its content is not that of an account",
-        ),
-        (
-            "UPDATE account_event SET content = '{}' WHERE event = 'party'",
-            "event 0 of batch 1: its content cannot be read",
-        ),
-        ("UPDATE account_event SET event = 'opened' WHERE seq = 4", "account number 1 cannot be 'opened'"),
-        ("UPDATE account_event SET account_no = 9 WHERE seq = 4", "account number 9 cannot be 'changed'"),
-        (
-            "UPDATE account_event SET content = replace(content, 'plant', 'thief') WHERE seq = 4",
-            "a gets another id, owner or currency",
-        ),
-    ],
-)  # fmt: skip
-def test_rules_were_kept_whatever_the_seals_say(copy: Path, statements: str, fault: str) -> None:
-    run(copy, statements)
-    seal_again(copy)
-    verification = verified(copy)
-    assert not any("was altered" in found for found in verification.faults)
-    assert any(fault in found for found in verification.faults), verification.faults
+def test_the_transfer_that_was_altered_is_named_and_no_other(copy: Path) -> None:
+    alter(copy, "UPDATE transfer SET reference = 'gift' WHERE seq = 3 AND position = 0")
+    assert verified(copy).faults == (
+        f"transfer {derived_id('2').hex()} of batch 3 was altered: it is not what was sealed",
+    )
+
+
+def test_the_event_that_was_altered_is_named_and_no_other(copy: Path) -> None:
+    alter(copy, "UPDATE event SET content = content || ' ' WHERE seq = 1 AND position = 2")
+    assert verified(copy).faults == ("event 2 of batch 1 was altered: it is not what was sealed",)
+
+
+def test_what_is_missing_is_named_and_what_stands_behind_it_is_not(copy: Path) -> None:
+    alter(copy, "DELETE FROM transfer WHERE seq = 3 AND position = 0; DELETE FROM event WHERE seq = 1 AND position = 0")
+    altered = [fault for fault in verified(copy).faults if "altered" in fault]
+    assert altered == [
+        "batch 1 was altered: entry 0 is missing",
+        "batch 3 was altered: entry 0 is missing",
+    ]
 
 
 def test_a_fault_names_its_transfer(copy: Path) -> None:
-    run(copy, "UPDATE transfer SET amount = 10 * amount WHERE seq = 5")
+    alter(copy, "UPDATE transfer SET amount = 10 * amount WHERE seq = 5")
     assert verified(copy).faults[1].startswith(f"transfer {derived_id('4').hex()} of batch 5: ")
 
 
@@ -245,15 +191,17 @@ def test_an_account_of_many_batches_is_compared_to_its_end(tmp_path: Path) -> No
         for n in range(2, last + 1):
             book.post(payment(f"{n}", "a", "b", "1 kr"))
     assert verified(path).faults == ()
-    run(path, f"UPDATE posting SET total_in = 0 WHERE account_no = 2 AND seq = {last}")
+    alter(path, f"UPDATE posting SET total_in = 0 WHERE account_no = 2 AND seq = {last}")
     (fault,) = verified(path).faults
     assert fault.startswith(f"b: its posting of batch {last} shows 0.000000 in")
 
 
 def test_only_the_first_faults_are_told(copy: Path) -> None:
-    run(
+    alter(
         copy,
-        "INSERT INTO posting SELECT 1, value, 1, 0, 0 FROM json_each('[" + ",".join(map(str, range(9, 99))) + "]')",
+        "INSERT INTO posting SELECT 1, value, 1, 0, 0, 0, x'' FROM json_each('["
+        + ",".join(map(str, range(9, 99)))
+        + "]')",
     )
     assert len(verified(copy).faults) == FAULTS_SHOWN_MAX
 
@@ -262,7 +210,7 @@ def test_an_end_that_was_cut_off_is_found_by_a_head_that_was_kept(copy: Path) ->
     kept = verified(copy)
     assert verified(copy, ExpectedHead(kept.head_hash)).verified
     assert verified(copy, ExpectedHead(kept.head_hash, 6)).verified
-    run(copy, END_CUT_OFF)
+    alter(copy, END_CUT_OFF)
     assert verified(copy).verified, "a shorter chain is a chain"
     for expected in (ExpectedHead(kept.head_hash), ExpectedHead(kept.head_hash, 6)):
         (fault,) = verified(copy, expected).faults
@@ -291,16 +239,3 @@ def test_a_head_is_read_as_it_is_printed() -> None:
 def test_what_is_no_head_is_refused(text: str) -> None:
     with pytest.raises(Rejected, match="expected 64 hexadecimal digits"):
         ExpectedHead.parse(text)
-
-
-def test_the_statement_pages_through_everything_once(tmp_path: Path) -> None:
-    with open_book(tmp_path / "a.db") as book:
-        book.open(account("a", "-1000 kr"), account("b"), account("c"))
-        for n in range(7):
-            book.post(*(payment(f"{n}-{m}", "a", "bc"[m % 2], "1 kr", reference=f"{n}-{m}") for m in range(5)))
-        seen: list[str] = []
-        place = None
-        while page := book.reader.statement(account("b").id, limit=4, before=place):
-            seen += [transfer.request.reference for transfer in page]
-            place = (page[-1].seq, page[-1].position)
-        assert seen == [f"{n}-{m}" for n in reversed(range(7)) for m in (4, 2, 0)]

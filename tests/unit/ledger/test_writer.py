@@ -1,15 +1,25 @@
 """The writer answers only what is durable, and one failing piece of work disturbs no other."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ledgers import account, open_book, payment
+from ledgers import PLANT, START, account, capture, hold, open_book, payment
 
+from core.clock import SECOND, Instant
 from core.errors import InvariantBroken, Rejected, Unavailable
+from core.ids import derived_id
+from ledger import holds
+from ledger.account import AccountState, Party
 from ledger.batch import Batch
-from ledger.database import DatabaseLock, open_engine
+from ledger.database import open_engine
+from ledger.database_lock import DatabaseLock
+from ledger.hold import Placed
+from ledger.store import BookHead
 from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
+
+SOON = Instant(START + 10 * SECOND)
 
 
 def test_money_moves_and_the_answer_names_its_place(tmp_path: Path) -> None:
@@ -68,6 +78,22 @@ def test_work_that_raises_leaves_no_trace_and_its_neighbours_are_kept(tmp_path: 
         assert isinstance(good.result(10)[0], Posted)
         assert book.balance("b") == "2.00 SEK"
         assert book.reader.verify().verified
+
+
+def test_only_work_that_is_kept_is_told_when_it_is_durable(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        told: list[str] = []
+
+        def good(batch: Batch) -> None:
+            batch.open_account(account("a"))
+            batch.when_committed(lambda: told.append("good"))
+
+        def fail(batch: Batch) -> None:
+            batch.when_committed(lambda: told.append("bad"))
+            raise Rejected("no", "changed my mind")
+
+        book.together(fail, good, fail)
+        assert told == ["good"]
 
 
 def test_a_database_that_fails_keeps_nothing_and_says_so(tmp_path: Path) -> None:
@@ -238,3 +264,72 @@ def test_a_second_process_cannot_settle_into_the_same_file(tmp_path: Path) -> No
     first.release()
     second.acquire()
     second.release()
+
+
+def _place(batch: Batch) -> None:
+    holds.place(batch, hold("new", "press", "energy", "5 kr", Instant(SOON - 1)))
+
+
+def _capture_and_place(batch: Batch) -> None:
+    holds.capture(batch, capture("c", "h"))
+    holds.place(batch, hold("new", "press", "energy", "5 kr"))
+    holds.capture(batch, capture("d", "new", "1 kr"))
+
+
+def _open_and_hold(batch: Batch) -> None:
+    batch.open_account(account("ghost", "-10 kr"))
+    holds.place(batch, hold("new", "ghost", "energy", "5 kr"))
+    batch.post([payment("1", "ghost", "press", "5 kr")])
+
+
+PAY_9 = payment("1", "press", "energy", "9 kr")
+DECISIONS: dict[str, Callable[[Batch], object]] = {
+    "open": lambda batch: batch.open_account(account("ghost")),
+    "change": lambda batch: batch.open_account(account("press", "-5 kr", state=AccountState.FROZEN)),
+    "post": lambda batch: batch.post(
+        [payment("1", "press", "energy", "9 kr"), payment("2", "energy", "press", "1 kr")]
+    ),
+    "post linked": lambda batch: batch.post_linked([PAY_9, payment("2", "energy", "press", "1 kr")]),
+    "reverse": lambda batch: batch.reverse(derived_id("r"), derived_id("paid"), Instant(5)),
+    "place": _place,
+    "capture": lambda batch: holds.capture(batch, capture("c", "h", "1 kr")),
+    "capture all": lambda batch: holds.capture(batch, capture("c", "h")),
+    "capture and place": _capture_and_place,
+    "release": lambda batch: holds.release(batch, derived_id("h")),
+    "lock": lambda batch: batch.lock_period(Instant(10_000)),
+    "refusal": lambda batch: batch.record_refusal(Refused(PAY_9, Reason.CONFLICT, "")),
+    "party": lambda batch: batch.set_parties([Party(PLANT.id, "Thief AB")]),
+    "open and hold": _open_and_hold,
+}
+
+
+@pytest.mark.parametrize("order", ["before", "after", "between"])
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_what_failing_work_decided_leaves_no_trace(decision: str, order: str, tmp_path: Path) -> None:
+    """The batch is to the last byte as if the work had never been done, wherever it stands in the batch."""
+
+    def fail(batch: Batch) -> None:
+        DECISIONS[decision](batch)
+        raise Rejected("no", "changed my mind")
+
+    def pay(batch: Batch) -> None:
+        batch.post([payment("good", "press", "energy", "2 kr")])
+        holds.capture(batch, capture("part", "h", "3 kr"))
+
+    def go_on(batch: Batch) -> None:
+        assert isinstance(batch.post([payment("1", "press", "energy", "4 kr")])[0], Posted)
+        assert isinstance(holds.place(batch, hold("new", "press", "energy", "6 kr", SOON)), Placed)
+        assert isinstance(batch.reverse(derived_id("r"), derived_id("paid"), Instant(2_000)), Posted)
+
+    def written(name: str, *works: Callable[[Batch], None]) -> BookHead:
+        with open_book(tmp_path / name) as book:
+            book.open(account("press", "-100 kr"), account("energy"))
+            book.post(payment("paid", "press", "energy", "8 kr"))
+            book.place(hold("h", "press", "energy", "20 kr", Instant(SOON + 1)))
+            assert book.together(*works, go_on)[-1] is None
+            book.post(payment("last", "press", "energy", "1 kr"))
+            assert book.reader.verify().faults == ()
+            return book.reader.overview().head
+
+    works = {"before": [fail, pay], "after": [pay, fail], "between": [fail, pay, fail]}[order]
+    assert written("with.db", *works) == written("without.db", pay)
