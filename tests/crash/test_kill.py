@@ -79,7 +79,7 @@ def test_every_count_is_paid_once_however_often_myntverk_is_killed(factory: Fact
     assert factory.paid_units() == due
     assert all(due[agreement] > 0 for agreement in PRICES), "the line worked too little to prove anything"
     assert after["parts"] < BEFORE["parts"]
-    assert len(set(paid_when_killed)) > ROUNDS // 3, "it was hardly ever killed between two payments"
+    assert len(set(paid_when_killed)) > 1, "it was always killed before the first payment"
     hours = Decimal(time.monotonic() - began) / 3600
     assert 0 < factory.paid()["wear"].units <= 2 * 950 * hours * 10**8
     assert_the_book_is_sound(factory)
