@@ -146,19 +146,22 @@ def _write_accounts(batch: Batch, places: Places) -> None:
     for standing in batch.changed.values():
         store.update_account(connection, book, standing.number, standing.account, seq)
     postings = []
-    totals: tuple[list[int], ...] = ([], [], [], [], [], [], [])
+    totals: tuple[list[int], ...] = ([], [], [], [], [], [], [], [])
     for standing, positions in places.items():
         number, total_in, total_out, held = standing.number, standing.total_in, standing.total_out, standing.held
-        standing.last_seq = seq
-        for column, value in zip(totals, (total_in, total_out, held, seq, seq, positions[-1], number), strict=True):
+        values = (total_in, total_out, held, seq, seq, positions[-1], seq, number)
+        for column, value in zip(totals, values, strict=True):
             column.append(value)
         packed = struct.pack(f">{len(positions)}H", *positions)
-        postings.append((book, number, seq, total_in, total_out, held, packed))
+        postings.append((book, seq, number, standing.posting_seq, total_in, total_out, held, packed))
+        standing.last_seq = standing.posting_seq = seq
     store.update_totals(connection, book, totals)
     for standing in batch.held.values():
         if standing not in places:
             store.update_held(connection, book, standing, seq)
-            postings.append((book, standing.number, seq, standing.total_in, standing.total_out, standing.held, b""))
+            totals_now = (standing.total_in, standing.total_out, standing.held)
+            postings.append((book, seq, standing.number, standing.posting_seq, *totals_now, b""))
+            standing.posting_seq = seq
     insert_rows(connection, tables.posting_table, postings)
 
 

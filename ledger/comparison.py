@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 from core.money import CURRENCIES, Money
 from ledger import outbox, statement, store, tables
-from ledger.database import Connection, Row, Table
+from ledger.database import Connection, Row
 from ledger.replay import Faults, Replay, ReplayedAccount
 from ledger.statements import run
 from ledger.store import BookHead
 from ledger.totals import HOUR
 
-ROWS_PER_PAGE = 64
+ROWS_READ_AHEAD = 1_000
 
 _COLUMNS = {
     "account": "account_id",
@@ -31,71 +30,69 @@ _COLUMNS = {
 """What an account's event says → the column that must say the same."""
 
 
-def rows_of(
-    connection: Connection, table: Table, book: int, key: str, value: int | str, order: str
-) -> Iterator[Row[Any]]:
-    """One key's rows in their order, a page at a time: all keys can be read side by side, and nothing is sorted."""
-    place = table.c[order]
-    query = table.select().where(table.c.book_id == book, table.c[key] == value).order_by(place).limit(ROWS_PER_PAGE)
-    rows = connection.execute(query).all()
-    yield from rows
-    while len(rows) == ROWS_PER_PAGE:
-        rows = connection.execute(query.where(place > getattr(rows[-1], order))).all()
-        yield from rows
-
-
 class Postings:
-    """Every account's postings, read beside the replay."""
+    """Every account's postings, read beside the replay, batch by batch."""
 
     def __init__(self, connection: Connection, book: int, replay: Replay, faults: Faults) -> None:
-        self._connection = connection
-        self._book = book
+        table = tables.posting_table
+        query = table.select().where(table.c.book_id == book).order_by(table.c.seq, table.c.account_no)
+        self._rows = iter(connection.execute(query, execution_options={"yield_per": ROWS_READ_AHEAD}))
+        self._next = next(self._rows, None)
         self._replay = replay
         self._faults = faults
-        self._rows: dict[int, Iterator[Row[Any]]] = {}
         self._doubtful: set[int] = set()
         """Accounts whose postings were found wrong once, which says enough."""
 
     def compare(self, seq: int) -> None:
-        """The accounts that the batch touched must each have a posting of it."""
+        """The accounts that the batch touched must each have a posting of it, and no other account."""
+        rows = self._read(seq)
         for account in self._replay.touched.values():
-            if account.number not in self._doubtful:
-                problem = self._problem(seq, account)
-                if problem:
-                    self._doubtful.add(account.number)
-                    self._faults.add(f"{account.id}: {problem}")
+            self._tell(account.number, self._problem(seq, account, rows.pop(account.number, None)))
+            account.posting_seq = seq
+        for row in rows.values():
+            self._stray(row)
 
     def end(self) -> None:
-        """No posting may be left over, and none may belong to nobody."""
-        for account in self._replay.accounts.values():
-            row = None if account.number in self._doubtful else next(self._of(account.number), None)
-            if row is not None:
-                self._faults.add(f"{account.id}: it has a posting of batch {row.seq}, which did not move it")
-        table = tables.posting_table
-        numbers = table.select().with_only_columns(table.c.account_no).where(table.c.book_id == self._book).distinct()
-        for row in self._connection.execute(numbers):
-            if row.account_no not in self._replay.accounts:
-                self._faults.add(f"there are postings of account number {row.account_no}, which was never opened")
+        """No posting may be left over."""
+        while self._next is not None:
+            self._stray(self._next)
+            self._next = next(self._rows, None)
 
-    def _problem(self, seq: int, account: ReplayedAccount) -> str | None:
-        row = next(self._of(account.number), None)
-        if row is None or row.seq > seq:
+    def _read(self, seq: int) -> dict[int, Row[Any]]:
+        """The postings of the batch by account number; those of batches before it that have no seal are strays."""
+        rows = {}
+        while self._next is not None and self._next.seq <= seq:
+            if self._next.seq == seq:
+                rows[self._next.account_no] = self._next
+            else:
+                self._stray(self._next)
+            self._next = next(self._rows, None)
+        return rows
+
+    def _stray(self, row: Row[Any]) -> None:
+        self._tell(row.account_no, f"it has a posting of batch {row.seq}, which did not move it")
+
+    def _tell(self, number: int, problem: str | None) -> None:
+        if problem is None or number in self._doubtful:
+            return
+        self._doubtful.add(number)
+        account = self._replay.accounts.get(number)
+        if account is None:
+            self._faults.add(f"there are postings of account number {number}, which was not opened before them")
+        else:
+            self._faults.add(f"{account.id}: {problem}")
+
+    def _problem(self, seq: int, account: ReplayedAccount, row: Row[Any] | None) -> str | None:
+        if row is None:
             return f"its posting of batch {seq} is missing"
-        if row.seq < seq:
-            return f"it has a posting of batch {row.seq}, which did not move it"
         if (row.total_in, row.total_out, row.held) != (account.total_in, account.total_out, account.held):
             shown = account.shown(row.total_in, row.total_out, row.held)
             return f"its posting of batch {seq} shows {shown}, the journal gives {account.computed}"
         if len(row.positions) % 2 or list(statement.positions_of(row.positions)) != account.positions:
             return f"its posting of batch {seq} does not point to its transfers"
+        if row.previous_seq != account.posting_seq:
+            return f"its posting of batch {seq} does not point to the posting before it"
         return None
-
-    def _of(self, number: int) -> Iterator[Row[Any]]:
-        if number not in self._rows:
-            self._rows[number] = rows_of(
-                self._connection, tables.posting_table, self._book, "account_no", number, order="seq"
-            )
-        return self._rows[number]
 
 
 def compare(connection: Connection, head: BookHead, replay: Replay, faults: Faults) -> dict[str, Money]:
@@ -161,6 +158,8 @@ def _compare_account(row: Row[Any], account: ReplayedAccount, faults: Faults) ->
             f"{account.id} was last moved by transfer {account.last_position} of batch {account.last_seq}, "
             f"its account says transfer {row.last_position} of batch {row.last_seq}"
         )
+    if row.posting_seq != account.posting_seq:
+        faults.add(f"{account.id} had its last posting in batch {account.posting_seq}, not in batch {row.posting_seq}")
     if row.touched_seq != account.touched_seq:
         faults.add(f"{account.id} was last changed by batch {account.touched_seq}, not by batch {row.touched_seq}")
 

@@ -36,6 +36,7 @@ class Standing:
         "last_seq",
         "number",
         "payable_floor",
+        "posting_seq",
         "sealed",
         "total_in",
         "total_out",
@@ -50,6 +51,7 @@ class Standing:
         held: int = 0,
         event_seq: int = 0,
         last_seq: int = 0,
+        posting_seq: int = 0,
     ) -> None:
         self.number = number
         self.total_in = total_in
@@ -57,6 +59,7 @@ class Standing:
         self.held = held
         self.event_seq = event_seq
         self.last_seq = last_seq
+        self.posting_seq = posting_seq
         self.become(account)
 
     def become(self, account: Account) -> None:

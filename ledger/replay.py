@@ -65,6 +65,7 @@ class ReplayedAccount:
     touched_seq: int = 0
     last_seq: int = 0
     last_position: int = 0
+    posting_seq: int = 0
     positions: list[int] = field(default_factory=list)
     """Where its transfers stand in the batch that is being read."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.clock import Instant
 from core.money import Money, currency
@@ -13,9 +13,36 @@ from ledger.account import Account, AccountId, AccountKind, AccountState, Accoun
 from ledger.balance import AccountStatus
 from ledger.database import Connection
 from ledger.statements import run
+from ledger.tables import FIRST_OF_STRETCH, STRETCH
 from ledger.transfer import Transfer
 
-_POSTINGS_PER_SELECT = 64
+_WALK = """
+    WITH RECURSIVE walk (seq, previous_seq, total_in, total_out, held, positions, steps) AS (
+        SELECT seq, previous_seq, total_in, total_out, held, positions, 1 FROM posting
+        WHERE book_id = ? AND account_no = ? AND seq = ?
+        UNION ALL
+        SELECT p.seq, p.previous_seq, p.total_in, p.total_out, p.held, p.positions, walk.steps + 1
+        FROM walk JOIN posting p ON p.book_id = ? AND p.account_no = ? AND p.seq = walk.previous_seq
+        WHERE walk.steps < ?
+    )
+    SELECT seq, previous_seq, total_in, total_out, held, positions FROM walk ORDER BY steps
+"""
+
+_FIRST_OF_NEXT_STRETCH = (
+    "SELECT previous_seq FROM posting WHERE book_id = ? AND account_no = ? AND seq > ? "
+    f"AND {FIRST_OF_STRETCH} ORDER BY seq LIMIT 1"
+)
+
+
+class Posting(NamedTuple):
+    """What one batch did to an account: its totals after it, in ledger units, and where its transfers stand in it."""
+
+    seq: int
+    previous_seq: int
+    total_in: int
+    total_out: int
+    held: int
+    positions: bytes
 
 
 def load_page(
@@ -23,28 +50,44 @@ def load_page(
 ) -> list[Transfer]:
     """The account's transfers, newest first; `before` is the (seq, position) of the last one already seen.
 
-    A posting tells which transfers of its batch are the account's, so a page costs the same in a book of any size.
+    A posting tells which transfers of its batch are the account's and which posting was its one before, so a page
+    costs the same in a book of any size.
     """
     places: list[tuple[int, int]] = []
-    until = 2**62 if before is None else before[0]
-    while len(places) < limit:
-        rows = run(
-            connection,
-            "SELECT seq, positions FROM posting WHERE book_id = ? AND account_no = ? AND seq <= ? "
-            "ORDER BY seq DESC LIMIT ?",
-            (book, account_no, until, _POSTINGS_PER_SELECT),
-        ).fetchall()
-        for seq, packed in rows:
-            positions = positions_of(packed)
-            places += [(seq, at) for at in reversed(positions) if before is None or (seq, at) < before]
+    posting = find_posting(connection, book, account_no, None if before is None else before[0])
+    postings = [] if posting is None else [posting]
+    while postings:
+        for each in postings:
+            positions = positions_of(each.positions)
+            places += [(each.seq, at) for at in reversed(positions) if before is None or (each.seq, at) < before]
             if len(places) >= limit:
                 break
-        if len(rows) < _POSTINGS_PER_SELECT:
-            break
-        until = rows[-1][0] - 1
+        else:
+            postings = _walk_back(connection, book, account_no, postings[-1].previous_seq)
+            continue
+        break
     del places[limit:]
     found = store.load_transfers(connection, book, places)
     return [found[place] for place in places if place in found]
+
+
+def find_posting(connection: Connection, book: int, account_no: int, until: int | None) -> Posting | None:
+    """The account's last posting, or its last up to batch `until`; None when there is none."""
+    first = None
+    if until is not None:
+        first = run(connection, _FIRST_OF_NEXT_STRETCH, (book, account_no, until)).fetchone()
+    if first is None:
+        text = "SELECT posting_seq FROM account WHERE book_id = ? AND account_no = ?"
+        first = run(connection, text, (book, account_no)).fetchone()
+    # Between here and there the account has postings of one stretch only.
+    postings = [] if first is None else _walk_back(connection, book, account_no, first[0])
+    return next((posting for posting in postings if until is None or posting.seq <= until), None)
+
+
+def _walk_back(connection: Connection, book: int, account_no: int, seq: int) -> list[Posting]:
+    """The account's posting of this batch and those before it, newest first, one stretch of them at most."""
+    values = (book, account_no, seq, book, account_no, STRETCH)
+    return [Posting(*row) for row in run(connection, _WALK, values)]
 
 
 def positions_of(packed: bytes) -> tuple[int, ...]:
@@ -67,15 +110,11 @@ def load_status_after(connection: Connection, book: int, account_no: int, seq: i
     account = _account_after(connection, book, account_no, seq)
     if account is None:
         return None
-    row = run(
-        connection,
-        "SELECT total_in, total_out, held, seq FROM posting WHERE book_id = ? AND account_no = ? AND seq <= ? "
-        "ORDER BY seq DESC LIMIT 1",
-        (book, account_no, seq),
-    ).fetchone()
-    total_in, total_out, held, last = row or (0, 0, 0, 0)
+    posting = find_posting(connection, book, account_no, seq) or Posting(0, 0, 0, 0, 0, b"")
     of = account.currency
-    return AccountStatus(account, Money(total_in, of), Money(total_out, of), last, None, held)
+    return AccountStatus(
+        account, Money(posting.total_in, of), Money(posting.total_out, of), posting.seq, None, posting.held
+    )
 
 
 def account_from(content: dict[str, Any]) -> Account:

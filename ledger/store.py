@@ -118,7 +118,16 @@ def load_standings(
 
 
 def _standing(row: Row[Any]) -> Standing:
-    return Standing(row.account_no, account_of(row), row.total_in, row.total_out, row.held, row.event_seq, row.last_seq)
+    return Standing(
+        row.account_no,
+        account_of(row),
+        row.total_in,
+        row.total_out,
+        row.held,
+        row.event_seq,
+        row.last_seq,
+        row.posting_seq,
+    )
 
 
 def account_of(row: Row[Any]) -> Account:
@@ -144,14 +153,15 @@ def refresh_standings(connection: Connection, book: int, standings: Mapping[Acco
     changed = []
     rows = run_for_any(
         connection,
-        "SELECT account_no, total_in, total_out, held, event_seq, last_seq FROM account WHERE book_id = ?",
+        "SELECT account_no, total_in, total_out, held, event_seq, last_seq, posting_seq FROM account WHERE book_id = ?",
         "account_no",
         list(by_number),
         (book,),
     )
-    for number, total_in, total_out, held, event_seq, last_seq in rows:
+    for number, total_in, total_out, held, event_seq, last_seq, posting_seq in rows:
         standing = by_number[number]
-        standing.total_in, standing.total_out, standing.last_seq = total_in, total_out, last_seq
+        standing.total_in, standing.total_out = total_in, total_out
+        standing.last_seq, standing.posting_seq = last_seq, posting_seq
         standing.hold(held - standing.held)
         if event_seq != standing.event_seq:
             changed.append(standing.account.id)
@@ -172,7 +182,7 @@ def last_account_number(connection: Connection, book: int) -> int:
 def account_row(book: int, standing: Standing, seq: int) -> tuple[Any, ...]:
     """An account that is opened in batch `seq`, as a row of `account_table`."""
     account = standing.account
-    return (book, standing.number, account.id, *_terms(account), seq, 0, 0, 0, seq, 0, 0)
+    return (book, standing.number, account.id, *_terms(account), seq, 0, 0, 0, seq, 0, 0, 0)
 
 
 def _terms(account: Account) -> tuple[Any, ...]:
@@ -205,18 +215,21 @@ def update_account(connection: Connection, book: int, number: int, account: Acco
 
 
 def update_totals(connection: Connection, book: int, columns: Sequence[Sequence[int]]) -> None:
-    """Columns: total_in, total_out, held, touched_seq, last_seq, last_position, account_no."""
+    """Columns: total_in, total_out, held, touched_seq, last_seq, last_position, posting_seq, account_no."""
     run_for_each(
         connection,
-        "UPDATE account SET total_in = ?, total_out = ?, held = ?, touched_seq = ?, last_seq = ?, last_position = ? "
-        f"WHERE book_id = {int(book)} AND account_no = ?",
+        "UPDATE account SET total_in = ?, total_out = ?, held = ?, touched_seq = ?, last_seq = ?, last_position = ?, "
+        f"posting_seq = ? WHERE book_id = {int(book)} AND account_no = ?",
         columns,
     )
 
 
 def update_held(connection: Connection, book: int, standing: Standing, seq: int) -> None:
-    values = (standing.held, seq, book, standing.number)
-    run(connection, "UPDATE account SET held = ?, touched_seq = ? WHERE book_id = ? AND account_no = ?", values)
+    run(
+        connection,
+        "UPDATE account SET held = ?, touched_seq = ?, posting_seq = ? WHERE book_id = ? AND account_no = ?",
+        (standing.held, seq, seq, book, standing.number),
+    )
 
 
 def load_parties(connection: Connection, book: int) -> dict[PartyId, Party]:

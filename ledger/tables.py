@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX
@@ -85,6 +86,7 @@ account_table = Table(
     _integer("touched_seq"),
     _integer("last_seq"),
     _integer("last_position"),
+    _integer("posting_seq"),
     PrimaryKeyConstraint("book_id", "account_no"),
     UniqueConstraint("book_id", "account_id"),
     CheckConstraint(f"total_in BETWEEN 0 AND {UNITS_MAX}", name="total_in_in_range"),
@@ -95,7 +97,8 @@ account_table = Table(
     CheckConstraint("state IN ('open', 'frozen', 'closed')", name="state_is_known"),
     sqlite_strict=True,
     postgresql_with={"fillfactor": "40"},
-    comment="batches: event_seq last changed its terms, touched_seq did anything to it, last_seq moved money",
+    comment="batches: event_seq last changed its terms, touched_seq did anything to it, last_seq moved money, "
+    "posting_seq moved or reserved money",
 )
 
 event_table = Table(
@@ -212,20 +215,38 @@ inbox_table = Table(
     comment="how far this book has taken in what another sent",
 )
 
+STRETCH = 64
+"""Batches among which the postings of an account are found by going from one to the one before."""
+
+FIRST_OF_STRETCH = f"previous_seq / {STRETCH} < seq / {STRETCH}"
+"""Of a posting: it is its account's first in a stretch of batches. Indexing each would rewrite a page per account in
+every batch."""
+
 posting_table = Table(
     "posting",
     metadata,
     _integer("book_id"),
-    _integer("account_no"),
     _integer("seq"),
+    _integer("account_no"),
+    _integer("previous_seq"),
     _integer("total_in"),
     _integer("total_out"),
     _integer("held"),
     _bytes("positions"),
-    PrimaryKeyConstraint("book_id", "account_no", "seq"),
+    PrimaryKeyConstraint("book_id", "seq", "account_no"),
+    Index(
+        "ix_posting_account",
+        "book_id",
+        "account_no",
+        "seq",
+        sqlite_where=text(FIRST_OF_STRETCH),
+        postgresql_where=text(FIRST_OF_STRETCH),
+    ),
+    CheckConstraint("previous_seq < seq", name="leads_back"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
-    comment="one row per account per batch: its totals after it, and where its transfers stand in it (uint16 each)",
+    comment="one row per account per batch: its totals after it, where its transfers stand in it (uint16 each), "
+    "and the batch of the account's posting before; only the first of an account in 64 batches is indexed",
 )
 
 link_table = Table(

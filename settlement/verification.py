@@ -10,12 +10,13 @@ from typing import Any
 from core.errors import Rejected
 from core.exact import EXACT
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, Money
-from ledger.comparison import rows_of
 from ledger.database import Connection, Row
 from ledger.replay import Faults
 from ledger.tables import account_table, book_table, transfer_table
 from settlement.engine import SOURCE
 from settlement.store import agreement_table, charge_table
+
+ROWS_PER_PAGE = 64
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -89,7 +90,7 @@ class _Billing:
         self._number = 0
         self._charged = Decimal(0)
         self._settled = 0
-        self._charges = rows_of(connection, charge_table, agreement.book_id, "agreement_id", self._id, order="number")
+        self._charges = _charges_of(connection, agreement.book_id, self._id)
         self._next = next(self._charges, None)
 
     def take(self, transfer: Row[Any], accounts: Mapping[int, tuple[str, str]]) -> None:
@@ -162,6 +163,18 @@ class _Billing:
             raise _Fault(f"it says that {shown.charged} was charged, its charges add up to {self._charged}")
         if shown.settled != self._settled:
             raise _Fault(f"it says that {shown.settled} ledger units were settled, its transfers moved {self._settled}")
+
+
+def _charges_of(connection: Connection, book: int, agreement: str) -> Iterator[Row[Any]]:
+    """An agreement's charges by their numbers, a page at a time: those of all agreements can be read side by side."""
+    table = charge_table
+    query = table.select().where(table.c.book_id == book, table.c.agreement_id == agreement).order_by(table.c.number)
+    query = query.limit(ROWS_PER_PAGE)
+    rows = connection.execute(query).all()
+    yield from rows
+    while len(rows) == ROWS_PER_PAGE:
+        rows = connection.execute(query.where(table.c.number > rows[-1].number)).all()
+        yield from rows
 
 
 def _decimal(text: str) -> Decimal:

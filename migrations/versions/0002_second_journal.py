@@ -62,6 +62,7 @@ def _create() -> None:
         sa.Column("touched_seq", WHOLE_NUMBER, nullable=False),
         sa.Column("last_seq", WHOLE_NUMBER, nullable=False),
         sa.Column("last_position", WHOLE_NUMBER, nullable=False),
+        sa.Column("posting_seq", WHOLE_NUMBER, nullable=False),
         sa.CheckConstraint("state IN ('open', 'frozen', 'closed')", name=op.f("ck_account_state_is_known")),
         sa.CheckConstraint(
             "ceiling BETWEEN 0 AND 4611686018427387903", name=op.f("ck_account_ceiling_is_not_below_zero")
@@ -72,7 +73,8 @@ def _create() -> None:
         sa.CheckConstraint("total_out BETWEEN 0 AND 4611686018427387903", name=op.f("ck_account_total_out_in_range")),
         sa.PrimaryKeyConstraint("book_id", "account_no", name=op.f("pk_account")),
         sa.UniqueConstraint("book_id", "account_id", name=op.f("uq_account_book_id")),
-        comment="batches: event_seq last changed its terms, touched_seq did anything to it, last_seq moved money",
+        comment="batches: event_seq last changed its terms, touched_seq did anything to it, last_seq moved money, "
+        "posting_seq moved or reserved money",
         postgresql_with={"fillfactor": "40"},
         sqlite_strict=True,
     )
@@ -234,16 +236,28 @@ def _create() -> None:
     op.create_table(
         "posting",
         sa.Column("book_id", WHOLE_NUMBER, nullable=False),
-        sa.Column("account_no", WHOLE_NUMBER, nullable=False),
         sa.Column("seq", WHOLE_NUMBER, nullable=False),
+        sa.Column("account_no", WHOLE_NUMBER, nullable=False),
+        sa.Column("previous_seq", WHOLE_NUMBER, nullable=False),
         sa.Column("total_in", WHOLE_NUMBER, nullable=False),
         sa.Column("total_out", WHOLE_NUMBER, nullable=False),
         sa.Column("held", WHOLE_NUMBER, nullable=False),
         sa.Column("positions", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("book_id", "account_no", "seq", name=op.f("pk_posting")),
-        comment="one row per account per batch: its totals after it, and where its transfers stand in it (uint16 each)",
+        sa.CheckConstraint("previous_seq < seq", name=op.f("ck_posting_leads_back")),
+        sa.PrimaryKeyConstraint("book_id", "seq", "account_no", name=op.f("pk_posting")),
+        comment="one row per account per batch: its totals after it, where its transfers stand in it (uint16 each), "
+        "and the batch of the account's posting before; only the first of an account in 64 batches is indexed",
         sqlite_strict=True,
         sqlite_with_rowid=False,
+    )
+    first_of_stretch = sa.text("previous_seq / 64 < seq / 64")
+    op.create_index(
+        "ix_posting_account",
+        "posting",
+        ["book_id", "account_no", "seq"],
+        unique=False,
+        sqlite_where=first_of_stretch,
+        postgresql_where=first_of_stretch,
     )
     op.create_table(
         "reversal",
@@ -313,6 +327,7 @@ def _drop() -> None:
     op.drop_index("ix_seal_posted_time", table_name="seal")
     op.drop_table("seal")
     op.drop_table("reversal")
+    op.drop_index("ix_posting_account", table_name="posting")
     op.drop_table("posting")
     op.drop_table("party")
     op.drop_index("ix_outbox_to_book", table_name="outbox")

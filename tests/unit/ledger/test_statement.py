@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from ledgers import Book, account, capture, hold, open_book, payment
 
 from core.errors import Rejected
 from core.ids import TransferId, derived_id
+from core.money import Money
+from ledger import statement
 from ledger.account import AccountId
+from ledger.database import reading
 from ledger.operations import STATEMENT_PAGE_MAX
+from ledger.tables import STRETCH
 from ledger.transfer import Transfer
 
 A, B, C = AccountId("a"), AccountId("b"), AccountId("c")
@@ -110,3 +115,31 @@ def test_there_is_no_statement_of_an_account_nobody_opened(tmp_path: Path) -> No
         with pytest.raises(Rejected) as rejected:
             with_accounts(opened).reader.statement(AccountId("nobody"))
         assert rejected.value.code == "unknown_account"
+
+
+def test_what_an_account_held_is_found_after_every_batch_of_a_long_book(database_url: str) -> None:
+    """Accounts that move in every batch, now and then, once in several stretches, and in one stretch only."""
+    random = Random(1)
+    moves = {"a": range(4 * STRETCH), "b": [], "c": range(30, 4 * STRETCH, 97), "d": range(70, 90, 3)}
+    moves["b"] = sorted(random.sample(range(4 * STRETCH), 40))
+    after: list[dict[str, int]] = []
+    with open_book(database_url) as book:
+        book.open(account("bank", "-10000 kr"), *map(account, moves))
+        head = book.reader.overview().head
+        held = dict.fromkeys(moves, 0)
+        for n in range(4 * STRETCH):
+            moved = [name for name, batches in moves.items() if n in batches]
+            book.post(*(payment(f"{n} {name}", "bank", name, "1 kr") for name in moved))
+            held.update({name: held[name] + 1 for name in moved})
+            after.append(dict(held))
+        with reading(book.engine) as connection:
+            for n, expected in enumerate(after):
+                statuses = {
+                    name: statement.load_status_after(connection, head.book, number, head.seq + 1 + n)
+                    for number, name in enumerate(moves, 2)
+                }
+                assert {name: status and status.balance for name, status in statuses.items()} == {
+                    name: Money.parse(f"{count} kr") for name, count in expected.items()
+                }, n
+        for name, count in after[-1].items():
+            assert sum(len(page) for page in pages(book, AccountId(name), 7)) == count

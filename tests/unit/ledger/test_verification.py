@@ -11,8 +11,8 @@ from ledgers import account, open_book, payment
 from core.errors import Rejected
 from core.ids import derived_id
 from ledger.batch import Batch
-from ledger.comparison import ROWS_PER_PAGE
 from ledger.replay import FAULTS_SHOWN_MAX
+from ledger.tables import STRETCH
 from ledger.verification import ExpectedHead
 
 FORGED = """
@@ -37,8 +37,10 @@ END_CUT_OFF = """
     DELETE FROM seal WHERE seq > 4;
     UPDATE book SET seq = 4, totalled_seq = 4, transfers = 3, head_hash = (SELECT hash FROM seal WHERE seq = 4);
     UPDATE account SET floor = -2000000000, event_seq = 4, touched_seq = 4 WHERE account_id = 'a';
-    UPDATE account SET total_out = 300000000, last_seq = 3, last_position = 1 WHERE account_id = 'a';
-    UPDATE account SET total_in = 300000000, last_seq = 3, last_position = 1, touched_seq = 3 WHERE account_id = 'b';
+    UPDATE account SET total_out = 300000000, last_seq = 3, last_position = 1, posting_seq = 3
+        WHERE account_id = 'a';
+    UPDATE account SET total_in = 300000000, last_seq = 3, last_position = 1, posting_seq = 3, touched_seq = 3
+        WHERE account_id = 'b';
     UPDATE link SET transfers = 2, amount = 300000000 WHERE debit = 1;
     UPDATE link_hour SET transfers = 2, amount = 300000000 WHERE debit = 1
 """
@@ -102,7 +104,7 @@ def test_what_nobody_altered_is_verified_although_an_account_is_below_the_floor_
         ("UPDATE account SET account_no = 9 WHERE account_id = 'idle'", "account idle (number 9) was never opened"),
         (
             "INSERT INTO account SELECT 1, 9, 'ghost', name, owner, kind, type, currency, cost_centre, labels, state, "
-            "0, ceiling, 1, 0, 0, 0, 1, 0, 0 FROM account LIMIT 1",
+            "0, ceiling, 1, 0, 0, 0, 1, 0, 0, 0 FROM account LIMIT 1",
             "account ghost (number 9) was never opened",
         ),
         ("UPDATE event SET content = '{}' WHERE seq = 1", "batch 1 was altered"),
@@ -116,10 +118,18 @@ def test_what_nobody_altered_is_verified_although_an_account_is_below_the_floor_
         ("DELETE FROM posting WHERE account_no = 2", "b: its posting of batch 2 is missing"),
         ("DELETE FROM posting WHERE account_no = 2 AND seq = 5", "b: its posting of batch 5 is missing"),
         ("UPDATE posting SET total_in = total_in + 1 WHERE account_no = 1", "a: its posting of batch 2 shows"),
-        ("INSERT INTO posting VALUES (1, 1, 4, 0, 0, 0, x'')", "a: it has a posting of batch 4"),
-        ("INSERT INTO posting VALUES (1, 1, 6, 0, 0, 0, x'')", "a: it has a posting of batch 6"),
-        ("INSERT INTO posting VALUES (1, 4, 2, 0, 0, 0, x'')", "idle: it has a posting of batch 2"),
-        ("INSERT INTO posting VALUES (1, 9, 2, 0, 0, 0, x'')", "postings of account number 9, which was never opened"),
+        ("INSERT INTO posting VALUES (1, 4, 1, 2, 0, 0, 0, x'')", "a: it has a posting of batch 4"),
+        ("INSERT INTO posting VALUES (1, 6, 1, 5, 0, 0, 0, x'')", "a: it has a posting of batch 6"),
+        ("INSERT INTO posting VALUES (1, 2, 4, 0, 0, 0, 0, x'')", "idle: it has a posting of batch 2"),
+        (
+            "INSERT INTO posting VALUES (1, 2, 9, 0, 0, 0, 0, x'')",
+            "postings of account number 9, which was not opened before them",
+        ),
+        (
+            "UPDATE posting SET previous_seq = 0 WHERE account_no = 1 AND seq = 5",
+            "a: its posting of batch 5 does not point to the posting before it",
+        ),
+        ("UPDATE account SET posting_seq = 3 WHERE account_id = 'a'", "a had its last posting in batch 5, not in"),
         ("UPDATE seal SET posted_time = 0 WHERE seq = 2", "batch 2 is older than the batch before it"),
         ("UPDATE seal SET posted_time = posted_time + 1 WHERE seq = 6", "batch 6 was altered"),
         ("UPDATE seal SET transfers = 0, events = 5 WHERE seq = 3", "batch 3 was altered"),
@@ -185,7 +195,7 @@ def test_credit_may_come_and_go_within_one_batch(tmp_path: Path) -> None:
 
 def test_an_account_of_many_batches_is_compared_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "book.db"
-    last = 2 * ROWS_PER_PAGE + 1
+    last = 2 * STRETCH + 1
     with open_book(path) as book:
         book.open(account("a", "-1000 kr"), account("b"))
         for n in range(2, last + 1):
@@ -199,7 +209,7 @@ def test_an_account_of_many_batches_is_compared_to_its_end(tmp_path: Path) -> No
 def test_only_the_first_faults_are_told(copy: Path) -> None:
     alter(
         copy,
-        "INSERT INTO posting SELECT 1, value, 1, 0, 0, 0, x'' FROM json_each('["
+        "INSERT INTO posting SELECT 1, 1, value, 0, 0, 0, 0, x'' FROM json_each('["
         + ",".join(map(str, range(9, 99)))
         + "]')",
     )
