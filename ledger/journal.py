@@ -28,9 +28,11 @@ NO_CAUSE = bytes(16)
 FIXED = struct.Struct(">c16s16sqqB")
 """A transfer's fixed fields: `T`, id, cause, ledger units, effective time, kind. The texts follow."""
 
+SEAL_VERSION = b"mv-seal2"
+SEAL_FIXED = struct.Struct(">8sqqqqq32s32s")
+"""A seal's form: `SEAL_VERSION`, book, batch, its time, its transfers, its events, root, the hash before it."""
+
 _EVENT = struct.Struct(">cq")
-_SEAL = struct.Struct(">8sqqqqq32s32s")
-_VERSION = b"mv-seal2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +77,12 @@ def seal(
 ) -> Seal:
     """Seal one batch; `leaves` are its entries' in the order of their positions."""
     root = hash_tree.root(leaves)
-    form = _SEAL.pack(_VERSION, book, seq, posted_time, transfers, events, root, previous)
+    form = seal_form(book, seq, posted_time, transfers, events, root, previous)
     return Seal(book, seq, posted_time, transfers, events, root, previous, hashlib.sha256(form).digest())
+
+
+def seal_form(
+    book: int, seq: int, posted_time: Instant, transfers: int, events: int, root: bytes, previous: bytes
+) -> bytes:
+    """A batch's seal in canonical form; `root` is that of its leaves."""
+    return SEAL_FIXED.pack(SEAL_VERSION, book, seq, posted_time, transfers, events, root, previous)

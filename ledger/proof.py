@@ -32,8 +32,6 @@ TITLE = "Myntverk transfer proof 1"
 Steps = list[tuple[bytes, bytes]]
 """The hashes before and after, level by level up to the root."""
 
-_SEAL = struct.Struct(">8sqqqqq32s32s")  # as the journal seals a batch; a test holds them together
-_SEAL_VERSION = b"mv-seal2"
 _TEXTS = ("debit", "credit", "currency", "text", "reference", "source")
 _KINDS = {kind: str(kind.name).lower() for kind in TransferKind}
 _SHOWN_CHARACTERS_MAX = 200
@@ -156,10 +154,10 @@ def parse(data: bytes) -> Proof:
 def _read(content: Any) -> Proof:
     """What the canonical forms and paths say; any error when they are none."""
     batch, day = bytes.fromhex(content["batch_form"]), bytes.fromhex(content["day_form"])
-    version, number, seq, posted_time, transfers, events, root, previous = _SEAL.unpack(batch)
+    version, number, seq, posted_time, transfers, events, root, previous = journal.SEAL_FIXED.unpack(batch)
     day_version, day_text, first_seq, last_seq, day_root, day_previous = day_seal.FIXED.unpack_from(day)
-    if (version, day_version) != (_SEAL_VERSION, day_seal.VERSION):
-        expected = f"{_SEAL_VERSION.decode()} and {day_seal.VERSION.decode()}"
+    if (version, day_version) != (journal.SEAL_VERSION, day_seal.VERSION):
+        expected = f"{journal.SEAL_VERSION.decode()} and {day_seal.VERSION.decode()}"
         raise Rejected("unknown_version", f"expected forms of {expected}, got {version!r} and {day_version!r}")
     book = day[day_seal.FIXED.size :].decode()
     batch_hash, day_hash = hashlib.sha256(batch).digest(), hashlib.sha256(day).digest()
@@ -203,15 +201,8 @@ def _transfer(form: bytes) -> dict[str, Any]:
 
 
 def _seal_form(seal: Seal) -> bytes:
-    return _SEAL.pack(
-        _SEAL_VERSION,
-        seal.book,
-        seal.seq,
-        seal.posted_time,
-        seal.transfers,
-        seal.events,
-        seal.root,
-        seal.previous,
+    return journal.seal_form(
+        seal.book, seal.seq, seal.posted_time, seal.transfers, seal.events, seal.root, seal.previous
     )
 
 
