@@ -15,7 +15,7 @@ from core.clock import Instant
 from core.errors import InvariantBroken, Rejected
 from core.ids import TransferId
 from ledger import event, store
-from ledger.account import Account, AccountId, AccountState, Party
+from ledger.account import Account, AccountId, AccountState, Party, PartyId
 from ledger.database import Connection, Table
 from ledger.event import NO_ACCOUNT, Event, EventKind
 from ledger.hold import Hold
@@ -80,6 +80,8 @@ class Batch:
         """Holds that were placed or changed, as they are now."""
         self.reversals: dict[TransferId, TransferId] = {}
         """Reversed transfer → the one that reverses it."""
+        self.parties: dict[PartyId, Party] = {}
+        """Parties that are new or have another name."""
         self.rows: list[tuple[Table, list[tuple[Any, ...]]]] = []
         self.writes: list[Callable[[Connection], None]] = []
         self._stale = stale or {}
@@ -240,11 +242,16 @@ class Batch:
 
     def set_parties(self, parties: Sequence[Party]) -> None:
         """Write down who the parties are. A name may change, the id stays; each change is journalled."""
-        known = store.load_parties(self.connection, self.book)
-        news = [party for party in parties if known.get(party.id) != party]
-        for party in news:
-            self.record(NO_ACCOUNT, EventKind.PARTY, event.party_content(party))
-        self.also(lambda connection: store.save_parties(connection, self.book, news))
+        before = self.parties
+        known = store.load_parties(self.connection, self.book) | before
+        news: dict[PartyId, Party] = {}
+        for party in parties:
+            if known.get(party.id) != party:
+                known[party.id] = news[party.id] = party
+                self.record(NO_ACCOUNT, EventKind.PARTY, event.party_content(party))
+        self.parties = before | news
+        self.on_undo(lambda: setattr(self, "parties", before))
+        self.also(lambda connection: store.save_parties(connection, self.book, list(news.values())))
 
     def record_refusal(self, refused: Refused) -> None:
         """Write down that a payment was asked for and refused; it concerns the account that should pay."""

@@ -78,6 +78,28 @@ def test_a_party_that_gets_another_name_is_journalled_once(tmp_path: Path) -> No
         assert book.reader.verify().faults == ()
 
 
+def test_names_that_a_party_gets_in_one_batch_are_each_journalled_and_the_last_one_stays(database_url: str) -> None:
+    renamed = Party(PLANT.id, "Plant & Son AB", "556000-4615")
+
+    def fail(batch: Batch) -> None:
+        batch.set_parties([Party(PLANT.id, "Thief AB")])
+        raise Rejected("no", "changed my mind")
+
+    with open_book(database_url) as book:
+        book.work(lambda batch: batch.set_parties([PLANT]))
+        book.together(
+            *(lambda batch, party=party: batch.set_parties([party]) for party in (renamed, renamed)),
+            fail,
+            lambda batch: batch.set_parties([renamed, PLANT, PLANT]),
+            fail,
+        )
+        names = [content["name"] for *_, content in journalled(book, EventKind.PARTY)]
+        assert names == ["Plant AB", "Plant & Son AB", "Plant AB"]
+        with book.reader.history() as history:
+            assert history.parties() == [PLANT]
+        assert book.reader.verify().faults == ()
+
+
 def test_a_hold_is_journalled_when_it_is_placed_and_when_it_ends(database_url: str) -> None:
     with open_book(database_url) as book:
         book.open(account("a", "-10 kr"), account("b"))
