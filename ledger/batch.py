@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from core.clock import Instant
 from core.errors import InvariantBroken, Rejected
@@ -19,9 +20,11 @@ from ledger.account import Account, AccountId, AccountState, Party, PartyId
 from ledger.database import Connection, Table
 from ledger.event import NO_ACCOUNT, Event, EventKind
 from ledger.hold import Hold
-from ledger.posting import Standing, decide, is_plainly_fine
+from ledger.posting import Standing, check_types, decide, is_plainly_fine
+from ledger.statements import check_rows
 from ledger.store import BookHead
 from ledger.transfer import (
+    TIME_END,
     AlreadyPosted,
     Outcome,
     Outcomes,
@@ -42,6 +45,36 @@ ENTRIES_PER_BATCH_MAX = 65_535
 Accepted = tuple[TransferRequest, Standing, Standing, int]
 """A request that will be posted, its debit and credit account, and its place in the batch. (A class would cost as much
 as deciding.)"""
+
+ACCOUNT_NUMBER_MAX = 2**62 - 1
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def all_or_nothing(
+    decision: Callable[Concatenate[Batch, Given], Answer],
+) -> Callable[Concatenate[Batch, Given], Answer]:
+    """A decision that leaves no trace in its batch when it raises: a piece of work may catch that and go on."""
+
+    @wraps(decision)
+    def whole(batch: Batch, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        mark = batch._mark()
+        try:
+            return decision(batch, *args, **kwargs)
+        except BaseException:
+            batch._take_back(mark)
+            raise
+
+    return whole
+
+
+def check_id(id: object) -> None:
+    """TypeError or ValueError when it is no id of a transfer or a hold."""
+    if not isinstance(id, bytes):
+        raise TypeError(f"expected an id of {ID_BYTES} bytes, got {id!r:.100}")
+    if len(id) != ID_BYTES:
+        raise ValueError(f"expected an id of {ID_BYTES} bytes, got one of {len(id)}; derive it with core.ids")
 
 
 class Batch:
@@ -93,20 +126,27 @@ class Batch:
     @contextmanager
     def piece_of_work(self) -> Iterator[None]:
         """What is decided inside is taken back when it raises."""
-        lists: tuple[list[Any], ...] = (self.rows, self.writes, self._adoptions)
-        lengths = [len(each) for each in lists]
         mark = self._mark()
         try:
             yield
         except BaseException:
             self._take_back(mark)
-            for each, length in zip(lists, lengths, strict=True):
-                del each[length:]
             raise
 
     def post(self, requests: Sequence[TransferRequest]) -> Outcomes:
         """Decide each plain request in order, each on what the ones before it left."""
         self.make_room(len(requests))
+        mark = self._mark()
+        try:
+            return self._post(requests)
+        except BaseException as error:
+            self._take_back(mark)
+            if isinstance(error, AttributeError):
+                for request in requests:
+                    check_types(request)  # says what is wrong
+            raise
+
+    def _post(self, requests: Sequence[TransferRequest]) -> Outcomes:
         self._fetch(requests)
         standings, accepted, ids, earlier = self.standings, self.accepted, self._accepted_ids, self._earlier
         locked_until, first, index = self.locked_until, self.length, len(accepted)
@@ -136,12 +176,15 @@ class Batch:
         self.length = index + apart
         return Outcomes(requests, others, self.seq, first, self.posted_time)
 
+    @all_or_nothing
     def post_linked(self, requests: Sequence[TransferRequest]) -> list[Outcome]:
         """Post all of them or none, in one batch, side by side. Each leg is decided on what the ones before it left.
 
         Where one is refused, the others are refused as `linked_refused`. Asked again, all were posted before; a mixture
         of old and new legs is a conflict.
         """
+        for request in requests:
+            check_types(request)
         if any(request.kind or request.cause is not None for request in requests):
             raise ValueError("reversals and captures cannot be linked")
         self.make_room(len(requests))
@@ -165,10 +208,13 @@ class Batch:
             for place, request in enumerate(requests)
         ]
 
+    @all_or_nothing
     def reverse(
         self, id: TransferId, original: TransferId, effective_time: Instant, text: str = "", source: str = ""
     ) -> Outcome:
         """Undo a transfer by a new one, named `id`, that names it; Rejected `unknown_transfer` when there is none."""
+        check_id(id)
+        check_id(original)
         self._fetch_ids([id, original])
         first = self.find(original)
         if first is None:
@@ -213,6 +259,7 @@ class Batch:
         request, _, _, position = self.accepted[place]
         return Transfer(request, self.seq, position, self.posted_time)
 
+    @all_or_nothing
     def open_account(self, account: Account) -> None:
         """Open an account, or change the terms of one that is open; nothing when it is the same.
 
@@ -224,8 +271,8 @@ class Batch:
             number = store.last_account_number(self.connection, self.book) + len(self.opened) + 1
             standing = self.standings[account.id] = Standing(number, account, event_seq=self.seq)
             self.opened.append(standing)
-            self.record(number, EventKind.OPENED, event.account_content(account))
             self.on_undo(lambda: self._forget_opened(account.id))
+            self.record(number, EventKind.OPENED, event.account_content(account))
         elif standing.account != account:
             if account.state is AccountState.CLOSED and (standing.balance or standing.held):
                 raise Rejected(
@@ -234,12 +281,13 @@ class Batch:
                 )
             before, event_seq, number = standing.account, standing.event_seq, standing.number
             was_changed = number in self.changed
+            self.on_undo(lambda: self._change_back(standing, before, event_seq, was_changed))
+            self.changed[number] = standing
             standing.become(account)
             standing.event_seq = self.seq
-            self.changed[number] = standing
             self.record(number, EventKind.CHANGED, event.account_content(account))
-            self.on_undo(lambda: self._change_back(standing, before, event_seq, was_changed))
 
+    @all_or_nothing
     def set_parties(self, parties: Sequence[Party]) -> None:
         """Write down who the parties are. A name may change, the id stays; each change is journalled."""
         before = self.parties
@@ -253,23 +301,38 @@ class Batch:
         self.on_undo(lambda: setattr(self, "parties", before))
         self.also(lambda connection: store.save_parties(connection, self.book, list(news.values())))
 
+    @all_or_nothing
     def record_refusal(self, refused: Refused) -> None:
         """Write down that a payment was asked for and refused; it concerns the account that should pay."""
+        if not isinstance(refused, Refused) or not isinstance(refused.reason, Reason):
+            raise TypeError(f"expected a Refused with a Reason, got {refused!r:.100}")
+        check_types(refused.request)
+        check_id(refused.request.id)
         debit = self.standings.get(refused.request.debit)
         self.record(NO_ACCOUNT if debit is None else debit.number, EventKind.REFUSED, event.refused_content(refused))
 
+    @all_or_nothing
     def lock_period(self, until: Instant) -> None:
         """From now on nothing is posted with an effective time before `until`. Rejected `period_is_locked` when that is
-        locked already: what is locked stays so, and is corrected by a transfer in an open period."""
+        locked already: what is locked stays so, and is corrected by a transfer in an open period; `invalid_time` for
+        one after 2199, which would leave no period open."""
+        if type(until) is not int:
+            raise TypeError(f"expected a time in whole microseconds, got {until!r:.100}")
+        if until > TIME_END:
+            raise Rejected("invalid_time", f"expected a time up to 2199, got {until} microseconds")
         if until <= self.locked_until:
             raise Rejected("period_is_locked", "the books are closed up to then, or further, already")
         before = self.locked_until
+        self.on_undo(lambda: setattr(self, "locked_until", before))
         self.locked_until = until
         self.record(NO_ACCOUNT, EventKind.PERIOD_LOCKED, event.locked_content(until))
-        self.on_undo(lambda: setattr(self, "locked_until", before))
 
     def record(self, account_no: int, kind: EventKind, content: str) -> None:
-        """Put an event at the next place of the batch."""
+        """Put an event at the next place of the batch; `content` is what `event.canonical` makes."""
+        if type(account_no) is not int or not isinstance(content, str):
+            raise TypeError(f"expected an account's number and JSON, got {account_no!r:.100} and {content!r:.100}")
+        if not 0 <= account_no <= ACCOUNT_NUMBER_MAX or not _is_text(content):
+            raise ValueError(f"expected an account's number and JSON, got {account_no} and {content!r:.100}")
         self.make_room(1)
         self.events.append(Event(self.length, account_no, kind.value, content))
         self.length += 1
@@ -281,7 +344,7 @@ class Batch:
 
     def load(self, accounts: Collection[AccountId]) -> None:
         """Have these accounts in `standings`, as far as they exist, with totals as of now."""
-        missing = {account for account in accounts if account not in self.standings}
+        missing = {account for account in accounts if account not in self.standings and _is_text(account)}
         known = {account: self._stale[account] for account in missing if account in self._stale}
         if known:
             changed = store.refresh_standings(self.connection, self.book, known)
@@ -291,15 +354,19 @@ class Batch:
             self.standings.update(store.load_standings(self.connection, self.book, missing))
 
     def append(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
-        """Rows of another package, in the table's column order, written with the batch."""
+        """Rows of another package, in the table's column order, written with the batch. TypeError or ValueError when
+        they are none of that table's."""
+        check_rows(table, rows)
         self.rows.append((table, rows))
 
     def also(self, write: Callable[[Connection], None]) -> None:
         """A statement of another package, executed with the batch."""
+        _must_be_callable(write)
         self.writes.append(write)
 
     def when_committed(self, adopt: Callable[[], None]) -> None:
         """Called once the batch is durable, on the writer's thread; never when it is not."""
+        _must_be_callable(adopt)
         self._adoptions.append(adopt)
 
     def on_undo(self, undo: Callable[[], object]) -> None:
@@ -344,12 +411,13 @@ class Batch:
             raise ValueError(f"expected ids of {ID_BYTES} bytes; derive them with core.ids")
         self._earlier.update(store.find_transfers(self.connection, self.book, ids))
 
-    def _mark(self) -> tuple[int, int, int, int]:
-        return len(self.accepted), len(self.events), len(self._undo), self.length
+    def _mark(self) -> tuple[int, ...]:
+        others = len(self.rows), len(self.writes), len(self._adoptions)
+        return self.length, len(self.accepted), len(self.events), len(self._undo), *others
 
-    def _take_back(self, mark: tuple[int, int, int, int]) -> None:
+    def _take_back(self, mark: tuple[int, ...]) -> None:
         """Undo, in reverse, what was decided after the mark."""
-        accepted, events, undo, self.length = mark
+        self.length, accepted, events, undo, rows, writes, adoptions = mark
         for request, debit, credit, _ in self.accepted[accepted:]:
             debit.total_out -= request.amount.units
             credit.total_in -= request.amount.units
@@ -357,6 +425,7 @@ class Batch:
         for take_back in reversed(self._undo[undo:]):
             take_back()
         del self.accepted[accepted:], self.events[events:], self._undo[undo:]
+        del self.rows[rows:], self.writes[writes:], self._adoptions[adoptions:]
 
     def _forget_opened(self, account: AccountId) -> None:
         self.opened.remove(self.standings.pop(account))
@@ -366,3 +435,19 @@ class Batch:
         standing.event_seq = event_seq
         if not was_changed:
             del self.changed[standing.number]
+
+
+def _is_text(text: object) -> bool:
+    """Whether a database can hold it; TypeError when it is no text at all."""
+    if not isinstance(text, str):
+        raise TypeError(f"expected text, got {text!r:.100}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _must_be_callable(function: object) -> None:
+    if not callable(function):
+        raise TypeError(f"expected a function, got {function!r:.100}")

@@ -90,8 +90,8 @@ def refused_content(refused: Refused) -> str:
     return canonical(
         {
             "transfer": request.id.hex(),
-            "debit": request.debit,
-            "credit": request.credit,
+            "debit": request.debit[:_TEXT_KEPT_MAX],
+            "credit": request.credit[:_TEXT_KEPT_MAX],
             "currency": request.amount.currency.code,
             "units": str(request.amount.units),
             "effective_time": request.effective_time,

@@ -9,7 +9,7 @@ from core.errors import InvariantBroken
 from core.ids import TransferId
 from core.money import Money
 from ledger import event, store
-from ledger.batch import Batch
+from ledger.batch import Batch, all_or_nothing, check_id
 from ledger.event import EventKind
 from ledger.hold import (
     AlreadyPlaced,
@@ -21,7 +21,7 @@ from ledger.hold import (
     Released,
     ReleaseOutcome,
 )
-from ledger.posting import Standing, decide_capture, decide_hold
+from ledger.posting import Standing, check_hold, check_money, decide_capture, decide_hold
 from ledger.transfer import Outcome, Posted, Reason, TransferKind, TransferRequest
 
 EXPIRED_PER_BATCH_MAX = 1_000
@@ -44,8 +44,10 @@ class CaptureRequest:
     source: str = ""
 
 
+@all_or_nothing
 def place(batch: Batch, hold: Hold) -> HoldOutcome:
     """Reserve money on the hold's debit account; asked again, what the hold is now."""
+    check_hold(hold)
     earlier = _find(batch, hold.id)
     if earlier is not None and hold.same_content(earlier):
         return AlreadyPlaced(earlier)
@@ -63,8 +65,10 @@ def place(batch: Batch, hold: Hold) -> HoldOutcome:
     return Placed(hold)
 
 
+@all_or_nothing
 def capture(batch: Batch, asked: CaptureRequest) -> Outcome | HoldRefused:
     """Turn held money into a transfer to the hold's credit account, which may be captured in parts."""
+    _check_capture(asked)
     hold = _find(batch, asked.hold)
     if hold is None:
         return HoldRefused(asked.hold, Reason.UNKNOWN_HOLD, "there is no hold with this id in this book")
@@ -99,6 +103,7 @@ def capture(batch: Batch, asked: CaptureRequest) -> Outcome | HoldRefused:
     return outcome
 
 
+@all_or_nothing
 def release(batch: Batch, id: TransferId) -> ReleaseOutcome:
     """Let go of what a hold has left. One that is no longer open stays as it is: released twice is released."""
     hold = _find(batch, id)
@@ -133,7 +138,16 @@ def _end(batch: Batch, hold: Hold, state: HoldState, kind: EventKind) -> Hold:
     return after
 
 
+def _check_capture(asked: object) -> None:
+    """TypeError when it is not a request with the types that are declared."""
+    if not isinstance(asked, CaptureRequest):
+        raise TypeError(f"expected a CaptureRequest, got {asked!r:.100}")
+    if asked.amount is not None:
+        check_money(asked.amount)
+
+
 def _find(batch: Batch, id: TransferId) -> Hold | None:
+    check_id(id)
     hold = batch.holds.get(id) or store.find_hold(batch.connection, batch.book, id)
     if hold is None:
         return None

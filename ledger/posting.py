@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.clock import EPOCH, Instant
-from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Money
+from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Currency, Money
 from ledger.account import Account, AccountState
 from ledger.hold import Hold, HoldState
 from ledger.transfer import (
@@ -100,7 +100,9 @@ def is_plainly_fine(
     currency = request.amount.currency
     text, reference, source = request.text, request.reference, request.source
     return (
-        0 < units <= TRANSFER_UNITS_MAX
+        type(units) is int
+        and type(request.effective_time) is int
+        and 0 < units <= TRANSFER_UNITS_MAX
         and debit is not credit
         and debit.currency is currency
         and credit.currency is currency
@@ -184,6 +186,35 @@ def decide_capture(hold: Hold | None, amount: Money | None) -> Objection | None:
     return None
 
 
+def check_types(request: object) -> None:
+    """TypeError when it is not a request with the types that are declared: the database would take them for others."""
+    if not isinstance(request, TransferRequest):
+        raise TypeError(f"expected a TransferRequest, got {request!r:.100}")
+    check_money(request.amount)
+    if type(request.effective_time) is not int:
+        raise TypeError(f"expected effective_time in whole microseconds, got {request.effective_time!r:.100}")
+    for name in ("debit", "credit", "text", "reference", "source"):
+        if not isinstance(getattr(request, name), str):
+            raise TypeError(f"expected {name} as text, got {getattr(request, name)!r:.100}")
+
+
+def check_hold(hold: object) -> None:
+    """TypeError when it is not a hold with the types that are declared, ValueError when it is not a new one."""
+    if not isinstance(hold, Hold):
+        raise TypeError(f"expected a Hold, got {hold!r:.100}")
+    check_types(hold.request)
+    if type(hold.expires) is not int:
+        raise TypeError(f"expected expires in whole microseconds, got {hold.expires!r:.100}")
+    if hold.captured or hold.state is not HoldState.OPEN or hold.request.kind or hold.request.cause is not None:
+        raise ValueError("expected a new hold for a plain payment, got one that is captured, ended or has a cause")
+
+
+def check_money(amount: object) -> None:
+    """TypeError when it is not an amount in whole ledger units of some currency."""
+    if not isinstance(amount, Money) or type(amount.units) is not int or not isinstance(amount.currency, Currency):
+        raise TypeError(f"expected Money in whole ledger units of a currency, got {amount!r:.100}")
+
+
 def check_sides(
     request: TransferRequest, debit: Standing | None, credit: Standing | None, locked_until: Instant
 ) -> Objection | None:
@@ -210,6 +241,7 @@ def check_sides(
 
 
 def _form(request: TransferRequest) -> Objection | None:
+    check_types(request)
     amount = request.amount
     if not 0 < amount.units <= TRANSFER_UNITS_MAX:
         largest = Money(TRANSFER_UNITS_MAX, amount.currency)

@@ -21,6 +21,7 @@ COPY_ROWS_MIN = 8
 
 _COPY_TYPES = {"BigInteger": "int8", "Text": "text", "LargeBinary": "bytea"}
 """Column type → PostgreSQL's own, for a binary COPY."""
+_TYPES: dict[str, type] = {"BigInteger": int, "Text": str, "LargeBinary": bytes}
 
 
 def run(connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
@@ -97,6 +98,23 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
         driver.executemany(_insert_text(table, 1), rows[whole:])
 
 
+def check_rows(table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """TypeError or ValueError where a row cannot be one of the table's: told before it is sent with others' rows."""
+    fits = _fits(table)
+    for row in rows:
+        if len(row) != len(fits):
+            raise ValueError(f"a row of {table.name} has {len(fits)} values, got {len(row)}")
+        for (name, type_, is_nullable), value in zip(fits, row, strict=True):
+            if value is None and is_nullable:
+                continue
+            if not isinstance(value, type_) or isinstance(value, bool):
+                raise TypeError(f"expected {type_.__name__} as {table.name}.{name}, got {value!r:.100}")
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError(f"expected a number of 64 bits as {table.name}.{name}, got {value}")
+            if isinstance(value, str) and b"\0" in value.encode():
+                raise ValueError(f"expected text without zero characters as {table.name}.{name}, got {value!r:.100}")
+
+
 def upsert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows given in the table's column order; where the key is there, replace what it holds."""
     run_many(connection, _upsert_text(table), rows)
@@ -113,6 +131,12 @@ def _insert_text(table: Table, rows: int) -> str:
     columns = ", ".join(column.name for column in table.columns)
     row = f"({', '.join('?' * len(table.columns))})"
     return f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * rows)}"
+
+
+@lru_cache(maxsize=64)
+def _fits(table: Table) -> list[tuple[str, type, bool]]:
+    """Each column's name, the type of its values, and whether there may be none."""
+    return [(each.name, _TYPES.get(type(each.type).__name__, object), bool(each.nullable)) for each in table.columns]
 
 
 @lru_cache(maxsize=64)
