@@ -52,6 +52,11 @@ Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
 
+class BatchIsFull(BaseException):
+    """A piece of work would fit an empty batch, and this one no more: its writer does it in the next one. No handler of
+    errors may take it for one."""
+
+
 def all_or_nothing(
     decision: Callable[Concatenate[Batch, Given], Answer],
 ) -> Callable[Concatenate[Batch, Given], Answer]:
@@ -102,6 +107,8 @@ class Batch:
         self.next_expiry = head.next_expiry
         self.length = 0
         """Entries so far."""
+        self._length_before = 0
+        """Entries that were there before the piece of work that is being done."""
         self.standings: dict[AccountId, Standing] = {} if standings is None else standings
         self.accepted: list[Accepted] = []
         self.events: list[Event] = []
@@ -125,8 +132,10 @@ class Batch:
 
     @contextmanager
     def piece_of_work(self) -> Iterator[None]:
-        """What is decided inside is taken back when it raises."""
+        """What is decided inside is taken back when it raises. BatchIsFull when what was decided before it leaves too
+        little room for it."""
         mark = self._mark()
+        self._length_before = self.length
         try:
             yield
         except BaseException:
@@ -338,9 +347,15 @@ class Batch:
         self.length += 1
 
     def make_room(self, entries: int) -> None:
-        """ValueError when the batch cannot take so many more."""
-        if self.length + entries > ENTRIES_PER_BATCH_MAX:
-            raise ValueError(f"a batch holds {ENTRIES_PER_BATCH_MAX} entries at most; ask for fewer at a time")
+        """ValueError when a piece of work makes more entries than any batch can take."""
+        if self.length + entries <= ENTRIES_PER_BATCH_MAX:
+            return
+        asked = self.length - self._length_before + entries
+        if asked <= ENTRIES_PER_BATCH_MAX:
+            raise BatchIsFull
+        raise ValueError(
+            f"a piece of work makes {ENTRIES_PER_BATCH_MAX} entries at most, {asked} were asked; ask for fewer"
+        )
 
     def load(self, accounts: Collection[AccountId]) -> None:
         """Have these accounts in `standings`, as far as they exist, with totals as of now."""

@@ -16,7 +16,7 @@ from core.errors import InvariantBroken, OutcomeUnknown, Rejected, Unavailable
 from ledger import holds, store, totals
 from ledger.account import AccountId
 from ledger.append import Committed, append
-from ledger.batch import Batch
+from ledger.batch import Batch, BatchIsFull
 from ledger.database import Connection, Engine, connect, transaction
 from ledger.posting import Standing
 from ledger.store import BookHead
@@ -86,6 +86,8 @@ class Writer:
         self._door = threading.Lock()
         self._stopping = False
         self._broken = ""
+        self._postponed: _Asked | None = None
+        """Found too little room in the batch before: it is the first of the next one."""
         self._connection: Connection | None = None
         self._head: BookHead | None = None
         self._standings: dict[AccountId, Standing] = {}
@@ -147,6 +149,9 @@ class Writer:
 
     def _next(self) -> _Asked | None:
         """The next piece of work; None when the writer shall end. What is left to add up, it does while it waits."""
+        if self._postponed is not None:
+            asked, self._postponed = self._postponed, None
+            return asked
         while self._behind:
             try:
                 return self._queue.get(timeout=IDLE_MILLISECONDS / 1_000)
@@ -162,7 +167,10 @@ class Writer:
         try:
             with transaction(self._connected()) as connection:
                 batch = self._begin(connection)
-                self._decide_all(batch, taken, answers)
+                try:
+                    self._decide_all(batch, taken, answers)
+                except BatchIsFull:
+                    self._postponed = taken.pop()
                 committed = append(batch)
         except OutcomeUnknown as error:
             kept = None if committed is None else self._was_kept(committed.head)
@@ -206,7 +214,7 @@ class Writer:
         """Decide what is queued, up to a commit's worth; every piece that was taken gets an answer."""
         while True:
             asked = taken[-1]
-            if asked.answer.set_running_or_notify_cancel():
+            if asked.answer.running() or asked.answer.set_running_or_notify_cancel():
                 answers.append(self._decide(batch, asked))
             if len(taken) == WORKS_PER_COMMIT_MAX or batch.length >= ENTRIES_PER_COMMIT:
                 return
@@ -284,6 +292,8 @@ class Writer:
         return Unavailable("the ledger is shutting down") if self._stopping else None
 
     def _refuse_the_rest(self) -> None:
+        if self._postponed is not None:
+            _tell(self._postponed, None, self._why_closed() or Unavailable("the ledger is shutting down"))
         while not self._queue.empty():
             asked = self._queue.get_nowait()
             if asked is not None:

@@ -10,6 +10,7 @@ from ledgers import PLANT, START, account, capture, hold, open_book, payment
 from core.clock import SECOND, Instant
 from core.errors import InvariantBroken, Rejected, Unavailable
 from core.ids import derived_id
+from ledger import batch as batches
 from ledger import holds
 from ledger.account import AccountState, Party
 from ledger.batch import Batch
@@ -253,6 +254,74 @@ def test_an_account_keeps_its_owner_and_currency(tmp_path: Path) -> None:
         book.open(account("a", "-20 kr"))
         assert str(book.reader.overview().statuses[0].available) == "20.00 SEK"
         assert book.reader.verify().verified
+
+
+def test_work_that_fits_a_batch_is_not_refused_for_what_stands_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the first of the next batch, in its place among the others."""
+    monkeypatch.setattr(batches, "ENTRIES_PER_BATCH_MAX", 10)
+
+    def pay(key: str, transfers: int) -> Callable[[Batch], list[type]]:
+        def work(batch: Batch) -> list[type]:
+            try:
+                outcomes = [*batch.post([payment(f"{key} {n}", "a", "b", "1 kr") for n in range(transfers - 1)])]
+                batch.record_refusal(Refused(payment(key, "a", "b", "1 kr"), Reason.CONFLICT, ""))
+            except Exception:
+                return []
+            return [type(outcome) for outcome in outcomes]
+
+        return work
+
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-100 kr"), account("b"))
+        answers = book.together(pay("few", 4), pay("many", 10), pay("more", 7), pay("other", 3), pay("last", 1))
+        assert answers == [[Posted] * (entries - 1) for entries in (4, 10, 7, 3, 1)]
+        assert [commit.transfers for commit in book.commits] == [0, 3, 9, 8, 0]
+        assert book.balance("b") == "20.00 SEK"
+        assert book.reader.verify().faults == ()
+
+
+def test_work_that_fits_no_batch_is_told_the_maximum_and_its_neighbours_are_kept(tmp_path: Path) -> None:
+    def post_twice(batch: Batch) -> None:
+        for part in ("first", "second"):
+            batch.post([payment(f"{part} {n}", "a", "b", "1 kr") for n in range(35_000)])
+
+    def pay(key: str) -> Callable[[Batch], object]:
+        return lambda batch: batch.post([payment(key, "a", "b", "1 kr")])[0]
+
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-1000000 kr"), account("b"))
+        before, too_large, after = book.together(pay("before"), post_twice, pay("after"))
+        assert isinstance(before, Posted)
+        assert isinstance(too_large, ValueError)
+        assert "65535 entries at most, 70000 were asked" in str(too_large)
+        assert isinstance(after, Posted)
+        assert book.balance("b") == "2.00 SEK"
+
+
+def test_work_that_waits_for_the_next_batch_is_answered_when_the_writer_stops_or_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "ENTRIES_PER_BATCH_MAX", 10)
+
+    def pay(key: str) -> Callable[[Batch], object]:
+        return lambda batch: batch.post([payment(f"{key} {n}", "a", "b", "1 kr") for n in range(8)])
+
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-100 kr"), account("b"))
+        answers = [book.writer.submit(pay(key)) for key in "xyz"]
+        book.writer.stop()
+        assert [len(answer.result(0)) for answer in answers] == [8, 8, 8]
+    with open_book(tmp_path / "a.db") as book:
+
+        def fail(_: object) -> None:
+            raise RuntimeError("the screen is gone")
+
+        book.writer._on_commit = fail
+        posted, waited = book.together(pay("u"), pay("v"))[:2]
+        assert len(posted) == 8
+        assert isinstance(waited, InvariantBroken)
 
 
 def test_a_second_process_cannot_settle_into_the_same_file(tmp_path: Path) -> None:
