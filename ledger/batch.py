@@ -338,8 +338,9 @@ class Batch:
 
     def record(self, account_no: int, kind: EventKind, content: str) -> None:
         """Put an event at the next place of the batch; `content` is what `event.canonical` makes."""
-        if type(account_no) is not int or not isinstance(content, str):
-            raise TypeError(f"expected an account's number and JSON, got {account_no!r:.100} and {content!r:.100}")
+        if type(account_no) is not int or not isinstance(kind, EventKind) or not isinstance(content, str):
+            got = f"{account_no!r:.100}, {kind!r:.100} and {content!r:.100}"
+            raise TypeError(f"expected an account's number, an EventKind and JSON, got {got}")
         if not 0 <= account_no <= ACCOUNT_NUMBER_MAX or not _is_text(content):
             raise ValueError(f"expected an account's number and JSON, got {account_no} and {content!r:.100}")
         self.make_room(1)

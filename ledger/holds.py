@@ -21,7 +21,7 @@ from ledger.hold import (
     Released,
     ReleaseOutcome,
 )
-from ledger.posting import Standing, check_hold, check_money, decide_capture, decide_hold
+from ledger.posting import Standing, check_hold, check_hold_form, check_money, decide_capture, decide_hold
 from ledger.transfer import Outcome, Posted, Reason, TransferKind, TransferRequest
 
 EXPIRED_PER_BATCH_MAX = 1_000
@@ -49,7 +49,7 @@ def place(batch: Batch, hold: Hold) -> HoldOutcome:
     """Reserve money on the hold's debit account; asked again, what the hold is now."""
     check_hold(hold)
     earlier = _find(batch, hold.id)
-    if earlier is not None and hold.same_content(earlier):
+    if earlier is not None and hold.same_content(earlier) and check_hold_form(hold) is None:
         return AlreadyPlaced(earlier)
     request = hold.request
     batch.load([request.debit, request.credit])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.clock import EPOCH, Instant
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Currency, Money
 from ledger.account import Account, AccountState
-from ledger.hold import Hold, HoldState
+from ledger.hold import NEVER, Hold, HoldState
 from ledger.transfer import (
     REFERENCE_CHARACTERS_MAX,
     SOURCE_CHARACTERS_MAX,
@@ -159,7 +159,7 @@ def decide_hold(
     `earlier` is what bears this id already, when it is not the same hold.
     """
     request = hold.request
-    objection = _form(request)
+    objection = check_hold_form(hold)
     if objection is None and earlier is not None:
         text = f"this id already holds {earlier.amount} on {earlier.debit}; use a new id for a new hold"
         objection = Reason.CONFLICT, text
@@ -207,6 +207,15 @@ def check_hold(hold: object) -> None:
         raise TypeError(f"expected expires in whole microseconds, got {hold.expires!r:.100}")
     if hold.captured or hold.state is not HoldState.OPEN or hold.request.kind or hold.request.cause is not None:
         raise ValueError("expected a new hold for a plain payment, got one that is captured, ended or has a cause")
+
+
+def check_hold_form(hold: Hold) -> Objection | None:
+    """What speaks against the hold whatever the book holds."""
+    objection = _form(hold.request)
+    if objection is None and not EPOCH <= hold.expires < TIME_END and hold.expires != NEVER:
+        text = f"expected an expiry from 1970 to 2199, or never, got {hold.expires} microseconds"
+        objection = Reason.INVALID_TIME, text
+    return objection
 
 
 def check_money(amount: object) -> None:

@@ -1,5 +1,6 @@
 """Money is reserved, taken in parts, let go of, or the time for it passes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from ledger import holds
 from ledger.account import AccountState
 from ledger.batch import Batch
 from ledger.hold import NEVER, AlreadyPlaced, HoldRefused, HoldState, Placed, Released
-from ledger.transfer import AlreadyPosted, Posted, Reason, Refused, TransferKind
+from ledger.transfer import TIME_END, AlreadyPosted, Posted, Reason, Refused, TransferKind
 
 SOON = Instant(START + 10 * SECOND)
 
@@ -174,6 +175,16 @@ def test_a_hold_expires_after_a_restart_too(tmp_path: Path) -> None:
         book.work(lambda batch: None)
         assert state(book, "h") is HoldState.EXPIRED
         assert book.reader.overview().head.next_expiry == NEVER
+
+
+@pytest.mark.parametrize("expires", [2**63, 2**62 + 1, 2**62 - 1, TIME_END, -1])
+def test_an_expiry_beyond_the_ledgers_time_is_refused_and_the_book_stays_open(expires: int, database_url: str) -> None:
+    with open_book(database_url) as opened:
+        book = with_accounts(opened)
+        asked = hold("h", "press", "energy", "60 kr", Instant(expires))
+        assert refusal(book.place(asked)) is Reason.INVALID_TIME
+        assert isinstance(book.place(replace(asked, expires=Instant(TIME_END - 1))), Placed)
+        assert book.reader.verify().faults == ()
 
 
 def test_so_many_holds_that_expire_at_once_are_ended_batch_by_batch(
