@@ -20,7 +20,7 @@ from ledger.account import Account, AccountId, AccountState, Party, PartyId
 from ledger.database import Connection, Table
 from ledger.event import NO_ACCOUNT, Event, EventKind
 from ledger.hold import Hold
-from ledger.posting import Standing, check_types, decide, is_plainly_fine
+from ledger.posting import Objection, Standing, check_types, decide, is_plainly_fine
 from ledger.statements import check_rows
 from ledger.store import BookHead
 from ledger.transfer import (
@@ -221,7 +221,8 @@ class Batch:
     def reverse(
         self, id: TransferId, original: TransferId, effective_time: Instant, text: str = "", source: str = ""
     ) -> Outcome:
-        """Undo a transfer by a new one, named `id`, that names it; Rejected `unknown_transfer` when there is none."""
+        """Undo a transfer by a new one, named `id`, that names it. Rejected `unknown_transfer` when there is none,
+        before anything else is looked at."""
         check_id(id)
         check_id(original)
         self._fetch_ids([id, original])
@@ -242,9 +243,10 @@ class Batch:
         )
         self.load([request.debit, request.credit])
         reversed_by = self.reversals.get(original) or store.find_reversal(self.connection, self.book, original)
+        hindrance = None
         if reversed_by is not None and reversed_by != id:
-            return Refused(request, Reason.ALREADY_REVERSED, f"it was reversed by {reversed_by.hex()} already")
-        outcome = self._post_one(request)
+            hindrance = Reason.ALREADY_REVERSED, f"it was reversed by {reversed_by.hex()} already"
+        outcome = self._post_one(request, hindrance=hindrance)
         if isinstance(outcome, Posted):
             self.reversals[original] = id
             self.on_undo(lambda: self.reversals.pop(original))
@@ -394,9 +396,11 @@ class Batch:
         for adoption in self._adoptions:
             adoption()
 
-    def _post_one(self, request: TransferRequest, is_covered: bool = False) -> Outcome:
+    def _post_one(
+        self, request: TransferRequest, is_covered: bool = False, hindrance: Objection | None = None
+    ) -> Outcome:
         debit, credit = self.standings.get(request.debit), self.standings.get(request.credit)
-        other = self._judge(request, debit, credit, is_covered)
+        other = self._judge(request, debit, credit, is_covered, hindrance)
         if other is not None or debit is None or credit is None:
             return other or Refused(request, Reason.UNKNOWN_DEBIT_ACCOUNT, "")
         debit.total_out += request.amount.units
@@ -407,9 +411,14 @@ class Batch:
         return Posted(Transfer(request, self.seq, self.length - 1, self.posted_time))
 
     def _judge(
-        self, request: TransferRequest, debit: Standing | None, credit: Standing | None, is_covered: bool = False
+        self,
+        request: TransferRequest,
+        debit: Standing | None,
+        credit: Standing | None,
+        is_covered: bool = False,
+        hindrance: Objection | None = None,
     ) -> AlreadyPosted | Refused | None:
-        other = decide(request, debit, credit, self.find(request.id), self.locked_until, is_covered)
+        other = decide(request, debit, credit, self.find(request.id), self.locked_until, is_covered, hindrance)
         if other is None and (debit is None or credit is None):
             raise InvariantBroken(f"{request.id.hex()} was accepted without both of its accounts")
         return other

@@ -21,7 +21,18 @@ from ledger.hold import (
     Released,
     ReleaseOutcome,
 )
-from ledger.posting import Standing, check_hold, check_hold_form, check_money, decide_capture, decide_hold
+from ledger.posting import (
+    Standing,
+    check_form,
+    check_hold,
+    check_hold_form,
+    check_money,
+    check_text,
+    check_time,
+    conflict,
+    decide_capture,
+    decide_hold,
+)
 from ledger.transfer import Outcome, Posted, Reason, TransferKind, TransferRequest
 
 EXPIRED_PER_BATCH_MAX = 1_000
@@ -70,9 +81,14 @@ def capture(batch: Batch, asked: CaptureRequest) -> Outcome | HoldRefused:
     """Turn held money into a transfer to the hold's credit account, which may be captured in parts."""
     _check_capture(asked)
     hold = _find(batch, asked.hold)
-    if hold is None:
-        return HoldRefused(asked.hold, Reason.UNKNOWN_HOLD, "there is no hold with this id in this book")
     earlier = batch.fetch(asked.id)
+    objection = check_form(asked.amount, asked.effective_time, asked.text, "", asked.source)
+    if objection is None and (hold is None or earlier is None):
+        objection = decide_capture(hold, asked.amount) if earlier is None else conflict(earlier)
+    if objection is not None:
+        return HoldRefused(asked.hold, *objection)
+    if hold is None:
+        raise InvariantBroken(f"a capture was accepted of a hold {asked.hold.hex()} that there is not")
     is_last = asked.is_last or asked.amount is None
     kind = TransferKind.CAPTURE | (TransferKind.LAST_CAPTURE if is_last else TransferKind.PLAIN)
     amount = asked.amount
@@ -90,10 +106,6 @@ def capture(batch: Batch, asked: CaptureRequest) -> Outcome | HoldRefused:
         kind,
         hold.id,
     )
-    if earlier is None:
-        objection = decide_capture(hold, asked.amount)
-        if objection is not None:
-            return HoldRefused(hold.id, *objection)
     outcome = batch.post_covered(request)
     if isinstance(outcome, Posted):
         captured = hold.captured + amount.units
@@ -144,6 +156,9 @@ def _check_capture(asked: object) -> None:
         raise TypeError(f"expected a CaptureRequest, got {asked!r:.100}")
     if asked.amount is not None:
         check_money(asked.amount)
+    check_time("effective_time", asked.effective_time)
+    check_text("text", asked.text)
+    check_text("source", asked.source)
 
 
 def _find(batch: Batch, id: TransferId) -> Hold | None:

@@ -131,21 +131,19 @@ def decide(
     earlier: Transfer | None,
     locked_until: Instant = EPOCH,
     is_covered: bool = False,
+    hindrance: Objection | None = None,
 ) -> AlreadyPosted | Refused | None:
     """None when the transfer may be posted; else the first of `Reason`'s checks that speaks against it.
 
     `earlier` is the transfer that already bears this id, if any. `is_covered`: a hold has reserved the money.
+    `hindrance` is what speaks against its cause: what it reverses was reversed before.
     """
     objection = _form(request)
     if objection is None and earlier is not None:
         if request.same_content(earlier.request):
             return AlreadyPosted(earlier)
-        objection = (
-            Reason.CONFLICT,
-            f"this request id already paid {earlier.request.amount} from {earlier.request.debit} "
-            f"to {earlier.request.credit}; use a new id for a new payment",
-        )
-    objection = objection or check_sides(request, debit, credit, locked_until)
+        objection = conflict(earlier)
+    objection = objection or hindrance or check_sides(request, debit, credit, locked_until)
     if objection is None and debit is not None and credit is not None:
         objection = _limits(request.amount, debit, credit, is_covered)
     return None if objection is None else Refused(request, *objection)
@@ -174,16 +172,24 @@ def decide_hold(
 
 
 def decide_capture(hold: Hold | None, amount: Money | None) -> Objection | None:
-    """None when so much, or the rest, may be taken from the hold; the transfer itself is decided as any other."""
+    """None when so much, or the rest, may be taken from the hold; the transfer itself is decided as any other, which
+    also tells an amount in another currency."""
     if hold is None:
         return Reason.UNKNOWN_HOLD, "there is no hold with this id in this book"
     if hold.state is not HoldState.OPEN:
         return Reason.HOLD_NOT_OPEN, f"the hold is {hold.state.value} already; nothing is left of it"
-    if amount is not None and amount.currency != hold.amount.currency:
-        return Reason.CURRENCY_MISMATCH, f"the hold is in {hold.amount.currency}, {amount} was asked"
-    if amount is not None and amount > hold.remaining:
+    if amount is not None and amount.currency == hold.amount.currency and amount > hold.remaining:
         return Reason.EXCEEDS_HOLD, f"the hold has {hold.remaining} left, {amount} was asked"
     return None
+
+
+def conflict(earlier: Transfer) -> Objection:
+    """The id was used before, for something else."""
+    return (
+        Reason.CONFLICT,
+        f"this request id already paid {earlier.request.amount} from {earlier.request.debit} "
+        f"to {earlier.request.credit}; use a new id for a new payment",
+    )
 
 
 def check_types(request: object) -> None:
@@ -191,11 +197,9 @@ def check_types(request: object) -> None:
     if not isinstance(request, TransferRequest):
         raise TypeError(f"expected a TransferRequest, got {request!r:.100}")
     check_money(request.amount)
-    if type(request.effective_time) is not int:
-        raise TypeError(f"expected effective_time in whole microseconds, got {request.effective_time!r:.100}")
+    check_time("effective_time", request.effective_time)
     for name in ("debit", "credit", "text", "reference", "source"):
-        if not isinstance(getattr(request, name), str):
-            raise TypeError(f"expected {name} as text, got {getattr(request, name)!r:.100}")
+        check_text(name, getattr(request, name))
 
 
 def check_hold(hold: object) -> None:
@@ -203,8 +207,7 @@ def check_hold(hold: object) -> None:
     if not isinstance(hold, Hold):
         raise TypeError(f"expected a Hold, got {hold!r:.100}")
     check_types(hold.request)
-    if type(hold.expires) is not int:
-        raise TypeError(f"expected expires in whole microseconds, got {hold.expires!r:.100}")
+    check_time("expires", hold.expires)
     if hold.captured or hold.state is not HoldState.OPEN or hold.request.kind or hold.request.cause is not None:
         raise ValueError("expected a new hold for a plain payment, got one that is captured, ended or has a cause")
 
@@ -222,6 +225,18 @@ def check_money(amount: object) -> None:
     """TypeError when it is not an amount in whole ledger units of some currency."""
     if not isinstance(amount, Money) or type(amount.units) is not int or not isinstance(amount.currency, Currency):
         raise TypeError(f"expected Money in whole ledger units of a currency, got {amount!r:.100}")
+
+
+def check_time(name: str, value: object) -> None:
+    """TypeError when it is no whole number."""
+    if type(value) is not int:
+        raise TypeError(f"expected {name} in whole microseconds, got {value!r:.100}")
+
+
+def check_text(name: str, value: object) -> None:
+    """TypeError when it is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected {name} as text, got {value!r:.100}")
 
 
 def check_sides(
@@ -251,13 +266,19 @@ def check_sides(
 
 def _form(request: TransferRequest) -> Objection | None:
     check_types(request)
-    amount = request.amount
-    if not 0 < amount.units <= TRANSFER_UNITS_MAX:
+    return check_form(request.amount, request.effective_time, request.text, request.reference, request.source)
+
+
+def check_form(
+    amount: Money | None, effective_time: Instant, text: str, reference: str, source: str
+) -> Objection | None:
+    """What speaks against a request whatever the book holds; `amount` is None where the book says how much."""
+    if amount is not None and not 0 < amount.units <= TRANSFER_UNITS_MAX:
         largest = Money(TRANSFER_UNITS_MAX, amount.currency)
         return Reason.INVALID_AMOUNT, f"expected an amount above zero and at most {largest}, got {amount}"
-    if not EPOCH <= request.effective_time < TIME_END:
-        return Reason.INVALID_TIME, f"expected a time from 1970 to 2199, got {request.effective_time} microseconds"
-    lengths = (len(request.text), len(request.reference), len(request.source))
+    if not EPOCH <= effective_time < TIME_END:
+        return Reason.INVALID_TIME, f"expected a time from 1970 to 2199, got {effective_time} microseconds"
+    lengths = (len(text), len(reference), len(source))
     longest = (TEXT_CHARACTERS_MAX, REFERENCE_CHARACTERS_MAX, SOURCE_CHARACTERS_MAX)
     if any(length > most for length, most in zip(lengths, longest, strict=True)):
         return (
@@ -266,10 +287,10 @@ def _form(request: TransferRequest) -> Objection | None:
                 *longest, *lengths
             ),
         )
-    if not (request.text.isprintable() and request.reference.isprintable() and request.source.isprintable()):
+    if not (text.isprintable() and reference.isprintable() and source.isprintable()):
         # It could not be written down, sealed and shown; a lone surrogate cannot even be encoded.
-        text = "expected text without control characters or broken encoding in text, reference and source"
-        return Reason.TEXT_NOT_PRINTABLE, text
+        why = "expected text without control characters or broken encoding in text, reference and source"
+        return Reason.TEXT_NOT_PRINTABLE, why
     return None
 
 

@@ -77,7 +77,11 @@ class Transfer:
 
 
 class Reason(StrEnum):
-    """Why a transfer or a hold is refused, in the order of the checks: the first that applies is the answer."""
+    """Why a transfer or a hold is refused, in the order of the checks: the first that applies is the answer.
+
+    First the form of what is asked; then whether its id was used before, where the same request gets its first answer;
+    then what it undoes or takes from; then the accounts and the period; then the money.
+    """
 
     INVALID_AMOUNT = "invalid_amount"
     INVALID_TIME = "invalid_time"

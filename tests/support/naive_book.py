@@ -132,7 +132,7 @@ class NaiveBook:
         account.floor, account.ceiling, account.state, account.name = floor, ceiling, state, title
         self.entries += 1
 
-    def post(self, key: str, asked: NaiveTransfer, is_covered: bool = False) -> str:
+    def post(self, key: str, asked: NaiveTransfer, is_covered: bool = False, hindrance: str = "") -> str:
         """`posted`, `already posted`, or the reason of the refusal."""
         if not 0 < asked.units <= 2**53:
             return "invalid_amount"
@@ -140,7 +140,7 @@ class NaiveBook:
             return "text_too_long"
         if key in self.transfers:
             return "already posted" if self.transfers[key] == asked else "conflict"
-        reason = self._objection(asked.debit, asked.credit, asked.currency, asked.hour)
+        reason = hindrance or self._objection(asked.debit, asked.credit, asked.currency, asked.hour)
         if reason:
             return reason
         debit, credit = self.accounts[asked.debit], self.accounts[asked.credit]
@@ -169,12 +169,11 @@ class NaiveBook:
         undone = self.transfers.get(original)
         if undone is None:
             raise NaiveRejected("unknown_transfer")
-        if self.reversed_by.get(original, key) != key:
-            return "already_reversed"
         asked = NaiveTransfer(
             undone.credit, undone.debit, undone.units, undone.currency, "", "reversal", original, hour
         )
-        answer = self.post(key, asked)
+        is_undone = self.reversed_by.get(original, key) != key
+        answer = self.post(key, asked, hindrance="already_reversed" if is_undone else "")
         if answer == "posted":
             self.reversed_by[original] = key
         return answer
@@ -202,18 +201,18 @@ class NaiveBook:
 
     def capture(self, key: str, hold_key: str, units: int | None, currency: str, is_last: bool, hour: int) -> str:
         hold = self.holds.get(hold_key)
-        if hold is None:
-            return "unknown_hold"
         earlier = self.transfers.get(key)
+        if units is not None and not 0 < units <= 2**53:
+            return "invalid_amount"
+        if hold is None:
+            return "unknown_hold" if earlier is None else "conflict"
         kind = "last capture" if is_last or units is None else "capture"
         if units is None:
             units, currency = (hold.left, hold.currency) if earlier is None else (earlier.units, earlier.currency)
         if earlier is None:
             if hold.state != "open":
                 return "hold_not_open"
-            if currency != hold.currency:
-                return "currency_mismatch"
-            if units > hold.left:
+            if currency == hold.currency and units > hold.left:
                 return "exceeds_hold"
         asked = NaiveTransfer(hold.debit, hold.credit, units, currency, "", kind, hold_key, hour)
         answer = self.post(key, asked, is_covered=True)

@@ -123,6 +123,8 @@ REFUSALS: list[tuple[Callable[[], Reason | None], Reason]] = [
     (lambda: refusal(asked(amount=ONE), WORN_OUT, PAYEE), Reason.BALANCE_TOO_LARGE),
     (lambda: hold_refusal(replace(HOLD, request=asked(amount=TOO_MUCH))), Reason.INVALID_AMOUNT),
     (lambda: hold_refusal(replace(HOLD, request=asked(effective_time=TIME_END))), Reason.INVALID_TIME),
+    (lambda: hold_refusal(replace(HOLD, expires=TIME_END)), Reason.INVALID_TIME),
+    (lambda: hold_refusal(replace(HOLD, expires=Instant(-1))), Reason.INVALID_TIME),
     (lambda: hold_refusal(replace(HOLD, request=asked(text="x" * 201))), Reason.TEXT_TOO_LONG),
     (lambda: hold_refusal(replace(HOLD, request=asked(text="\t"))), Reason.TEXT_NOT_PRINTABLE),
     (lambda: hold_refusal(replace(HOLD, expires=Instant(2_001)), earlier=HOLD), Reason.CONFLICT),
@@ -139,7 +141,6 @@ REFUSALS: list[tuple[Callable[[], Reason | None], Reason]] = [
     (lambda: capture_refusal(replace(HOLD, state=HoldState.CAPTURED), ONE), Reason.HOLD_NOT_OPEN),
     (lambda: capture_refusal(replace(HOLD, state=HoldState.RELEASED), None), Reason.HOLD_NOT_OPEN),
     (lambda: capture_refusal(replace(HOLD, state=HoldState.EXPIRED), ONE), Reason.HOLD_NOT_OPEN),
-    (lambda: capture_refusal(HOLD, Money.parse("1 EUR")), Reason.CURRENCY_MISMATCH),
     (lambda: capture_refusal(HOLD, Money.parse("150.00000001 kr")), Reason.EXCEEDS_HOLD),
     (lambda: capture_refusal(replace(HOLD, captured=ONE.units), Money.parse("150 kr")), Reason.EXCEEDS_HOLD),
 ]
@@ -279,6 +280,11 @@ def test_what_is_held_may_be_taken_although_nothing_is_available() -> None:
     spent = standing(party("payer"), "150 kr", held="150 kr")
     assert refusal(ASK, spent) is Reason.INSUFFICIENT_FUNDS
     assert refusal(ASK, spent, is_covered=True) is None
+
+
+def test_a_capture_in_another_currency_does_not_exceed_its_hold_and_is_refused_as_a_transfer() -> None:
+    assert capture_refusal(HOLD, Money.parse("1000 EUR")) is None
+    assert refusal(asked(amount=Money.parse("1000 EUR")), is_covered=True) is Reason.CURRENCY_MISMATCH
 
 
 def test_a_hold_may_take_all_that_is_available_and_a_capture_all_that_is_left() -> None:
