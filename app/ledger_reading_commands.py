@@ -38,6 +38,7 @@ from core.clock import EPOCH, Instant
 from core.money import Money
 from ledger.account import AccountId
 from ledger.balance import AccountStatus
+from ledger.hold import Hold
 from ledger.operations import STATEMENT_PAGE_MAX
 from ledger.transfer import TIME_END
 
@@ -167,7 +168,10 @@ def _trial_balance(statuses: list[AccountStatus]) -> dict[str, tuple[Money, Mone
 
 def holds(plant: PlantOption = DEMO_FILE, data: DataOption = None, as_json: AsJson = False) -> None:
     """Reserved money: every open hold with what is left of it, the next to expire first."""
-    found = wiring.reader(load_plant(plant), data).open_holds()
+    reader = wiring.reader(load_plant(plant), data)
+    found: list[Hold] = []
+    while page := reader.open_holds(after=found[-1] if found else None):
+        found += page
     if as_json:
         print_json([hold_json(hold) for hold in found])
         return

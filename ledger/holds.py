@@ -133,7 +133,7 @@ def expire(batch: Batch) -> int:
     the others wait for the next batch, though none of them can be captured any more."""
     if batch.next_expiry > batch.posted_time:
         return 0
-    due = store.load_open_holds(batch.connection, batch.book, batch.posted_time)[:EXPIRED_PER_BATCH_MAX]
+    due = store.load_open_holds(batch.connection, batch.book, EXPIRED_PER_BATCH_MAX, expired_at=batch.posted_time)
     for hold in due:
         _end(batch, hold, HoldState.EXPIRED, EventKind.HOLD_EXPIRED)
     if not due:  # the one that would have been next was captured or released

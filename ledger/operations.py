@@ -27,6 +27,7 @@ from ledger.verification import FAULTS_SHOWN_MAX, ExpectedHead, Verification, ve
 from ledger.writer import Work
 
 STATEMENT_PAGE_MAX = 1_000
+OPEN_HOLDS_PAGE_MAX = 1_000
 NEWEST_SHOWN = 10
 
 
@@ -122,10 +123,12 @@ class Reader:
             head = self._head(connection)
             return totals.load_links_between(connection, head.book, head.totalled_seq, begin, end)
 
-    def open_holds(self) -> list[Hold]:
-        """In the order of their expiry."""
+    def open_holds(self, limit: int = OPEN_HOLDS_PAGE_MAX, after: Hold | None = None) -> list[Hold]:
+        """In the order of their expiry, at most `limit`; continue with the last one as `after`."""
+        limit = min(limit, OPEN_HOLDS_PAGE_MAX)
+        place = None if after is None else (after.expires, after.id)
         with reading(self._engine) as connection:
-            return store.load_open_holds(connection, self._head(connection).book)
+            return store.load_open_holds(connection, self._head(connection).book, limit, after=place)
 
     def find_hold(self, hold: TransferId) -> Hold | None:
         with reading(self._engine) as connection:

@@ -9,7 +9,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, and_, func, select
+from sqlalchemy import Connection, Row, Select, Table, and_, func, or_, select
 
 from core.clock import EPOCH, Instant
 from core.ids import TransferId
@@ -277,7 +277,22 @@ def _transfer(row: Row[Any]) -> Transfer:
     return Transfer(request, row.seq, row.position, Instant(row.posted_time))
 
 
+def _holds_query() -> Select[Any]:
+    debit, credit = account_table.alias("debit_account"), account_table.alias("credit_account")
+    return (
+        select(
+            hold_table, debit.c.account_id.label("debit_id"), credit.c.account_id.label("credit_id"), debit.c.currency
+        )
+        .join(debit, and_(debit.c.book_id == hold_table.c.book_id, debit.c.account_no == hold_table.c.debit))
+        .join(credit, and_(credit.c.book_id == hold_table.c.book_id, credit.c.account_no == hold_table.c.credit))
+    )
+
+
 _TRANSFERS = _transfers_query()
+_HOLDS = _holds_query()
+_OPEN_HOLDS = _HOLDS.where(hold_table.c.state == HoldState.OPEN.value).order_by(
+    hold_table.c.expires, hold_table.c.hold_id
+)
 
 # Written out, because SQLite looks places that are joined by OR up by the book alone: it would read all of it.
 _AT_PLACES = """
@@ -365,16 +380,27 @@ def find_reversal(connection: Connection, book: int, original: TransferId) -> Tr
 
 
 def find_hold(connection: Connection, book: int, id: TransferId) -> Hold | None:
-    query = _holds(book).where(hold_table.c.hold_id == id)
+    query = _HOLDS.where(hold_table.c.book_id == book, hold_table.c.hold_id == id)
     return next((_hold(row) for row in connection.execute(query)), None)
 
 
-def load_open_holds(connection: Connection, book: int, expired_at: Instant | None = None) -> list[Hold]:
-    """The open holds, or those of them that have expired by then, in the order of their expiry."""
-    query = _holds(book).where(hold_table.c.state == HoldState.OPEN.value)
+def load_open_holds(
+    connection: Connection,
+    book: int,
+    limit: int,
+    expired_at: Instant | None = None,
+    after: tuple[Instant, TransferId] | None = None,
+) -> list[Hold]:
+    """The first open holds in the order of their expiry and id, at most `limit`: of those that have expired by then, of
+    those that come after one with that expiry and id."""
+    query = _OPEN_HOLDS.where(hold_table.c.book_id == book).limit(limit)
     if expired_at is not None:
         query = query.where(hold_table.c.expires <= expired_at)
-    return [_hold(row) for row in connection.execute(query.order_by(hold_table.c.expires, hold_table.c.hold_id))]
+    if after is not None:
+        expires, id = after
+        is_later = and_(hold_table.c.expires == expires, hold_table.c.hold_id > id)
+        query = query.where(hold_table.c.expires >= expires, or_(hold_table.c.expires > expires, is_later))
+    return [_hold(row) for row in connection.execute(query)]
 
 
 def next_expiry(connection: Connection, book: int) -> Instant:
@@ -405,18 +431,6 @@ def save_holds(connection: Connection, book: int, rows: Sequence[tuple[int, int,
             )
             for debit, credit, hold in rows
         ],
-    )
-
-
-def _holds(book: int) -> Select[Any]:
-    debit, credit = account_table.alias("debit_account"), account_table.alias("credit_account")
-    return (
-        select(
-            hold_table, debit.c.account_id.label("debit_id"), credit.c.account_id.label("credit_id"), debit.c.currency
-        )
-        .join(debit, and_(debit.c.book_id == hold_table.c.book_id, debit.c.account_no == hold_table.c.debit))
-        .join(credit, and_(credit.c.book_id == hold_table.c.book_id, credit.c.account_no == hold_table.c.credit))
-        .where(hold_table.c.book_id == book)
     )
 
 

@@ -10,10 +10,10 @@ from core.clock import SECOND, Instant, ManualClock
 from core.errors import Rejected
 from core.ids import derived_id
 from core.money import Money
-from ledger import holds
+from ledger import holds, store
 from ledger.account import AccountState
 from ledger.batch import Batch
-from ledger.hold import NEVER, AlreadyPlaced, HoldRefused, HoldState, Placed, Released
+from ledger.hold import NEVER, AlreadyPlaced, Hold, HoldRefused, HoldState, Placed, Released
 from ledger.transfer import TIME_END, AlreadyPosted, Posted, Reason, Refused, TransferKind
 
 SOON = Instant(START + 10 * SECOND)
@@ -184,6 +184,39 @@ def test_an_expiry_beyond_the_ledgers_time_is_refused_and_the_book_stays_open(ex
         asked = hold("h", "press", "energy", "60 kr", Instant(expires))
         assert refusal(book.place(asked)) is Reason.INVALID_TIME
         assert isinstance(book.place(replace(asked, expires=Instant(TIME_END - 1))), Placed)
+        assert book.reader.verify().faults == ()
+
+
+def test_open_holds_are_read_page_by_page_in_the_order_of_their_expiry(database_url: str) -> None:
+    with open_book(database_url) as opened:
+        book = with_accounts(opened)
+        book.work(
+            lambda batch: [
+                holds.place(batch, hold(f"{n}", "press", "energy", "1 kr", Instant(SOON + n // 3))) for n in range(8)
+            ]
+        )
+        book.release("4")
+        expected = sorted((Instant(SOON + n // 3), derived_id(f"{n}")) for n in range(8) if n != 4)
+        for limit in range(1, 9):
+            read: list[Hold] = []
+            while page := book.reader.open_holds(limit, read[-1] if read else None):
+                assert len(page) <= limit
+                read += page
+            assert [(each.expires, each.id) for each in read] == expected
+
+
+def test_no_more_expired_holds_are_read_than_a_batch_ends(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "EXPIRED_PER_BATCH_MAX", 2)
+    with open_book(database_url) as opened:
+        book = with_accounts(opened)
+        for n in range(5):
+            book.place(hold(f"{n}", "press", "energy", "10 kr", SOON))
+        book.clock.advance(SOON - START)
+        read = []
+        monkeypatch.setattr(store, "_hold", lambda row, hold=store._hold: read.append(row) or hold(row))
+        book.work(lambda batch: None)
+        assert len(read) == 2
+        assert len(book.reader.open_holds()) == 3
         assert book.reader.verify().faults == ()
 
 
