@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.clock import EPOCH
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, UNITS_MAX, Money
 from ledger import journal
 from ledger.database import Row
 from ledger.event import NO_ACCOUNT, EventKind
 from ledger.hold import NEVER, HoldState
 from ledger.journal import NO_CAUSE
-from ledger.transfer import TransferKind
+from ledger.transfer import (
+    REFERENCE_CHARACTERS_MAX,
+    SOURCE_CHARACTERS_MAX,
+    TEXT_CHARACTERS_MAX,
+    TIME_END,
+    TransferKind,
+)
 
 FAULTS_SHOWN_MAX = 20
 
@@ -291,6 +298,10 @@ class Replay:
     def _check(self, row: Row[Any], payer: ReplayedAccount, payee: ReplayedAccount, is_covered: bool) -> None:
         if not 0 < row.amount <= TRANSFER_UNITS_MAX:
             raise Misfit(f"its amount of {row.amount} ledger units is out of bounds")
+        if not EPOCH <= row.effective_time < TIME_END:
+            raise Misfit(f"its time of {row.effective_time} microseconds is out of bounds")
+        if not _is_fit(row.text, row.reference, row.source):
+            raise Misfit("a text in it is too long, or cannot be shown")
         if payer is payee or payer.currency != payee.currency:
             raise Misfit(f"{payer.id} in {payer.currency} cannot pay {payee.id} in {payee.currency}")
         if row.effective_time < self.locked_until:
@@ -310,6 +321,16 @@ class Replay:
 def _must_be(type_: type, *values: object) -> None:
     if any(type(value) is not type_ for value in values):
         raise TypeError(f"expected {type_.__name__}, got {values}")
+
+
+def _is_fit(text: str, reference: str, source: str) -> bool:
+    """Whether they are no longer than a transfer's texts may be, and can be shown."""
+    return (
+        len(text) <= TEXT_CHARACTERS_MAX
+        and len(reference) <= REFERENCE_CHARACTERS_MAX
+        and len(source) <= SOURCE_CHARACTERS_MAX
+        and f"{text}{reference}{source}".isprintable()
+    )
 
 
 def is_transfer(row: Row[Any]) -> bool:

@@ -7,6 +7,8 @@ import pytest
 from altered_books import alter, seal_again, verified, write_everything
 from ledgers import open_book
 
+from ledger.transfer import TIME_END
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -21,6 +23,8 @@ def copy(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(written, tmp_path / "book.db"))
 
 
+TEXTS = ("text", "reference", "source")
+UNFIT_TEXT = "a text in it is too long, or cannot be shown"
 UNREADABLE = "event 0 of batch {}: its content cannot be read"
 NO_ACCOUNT = "event 0 of batch 14: its content is not that of an account"
 NOT_GIVEN_BACK = "does not give back what the transfer that it names moved"
@@ -71,6 +75,14 @@ LEGS_APART = """
         (FROZEN_BEFORE, "event 0 of batch 3: a is frozen, b is open"),
         (CLOSED_BEFORE, "event 2 of batch 2: b is closed with money or holds in it"),
         (LOCKED_BEFORE, "of batch 15: it is dated in a period that was locked"),
+        (LOCKED_BEFORE.replace("2000", "1001"), "of batch 7: it is dated in a period that was locked"),
+        (LOCKED_BEFORE.replace("2000", "1001"), "of batch 11: it is dated in a period that was locked"),
+        ("UPDATE transfer SET effective_time = -1 WHERE seq = 2", "of batch 2: its time of -1 microseconds is out of"),
+        (f"UPDATE transfer SET effective_time = {TIME_END} WHERE seq = 7", f"of batch 7: its time of {TIME_END} micro"),
+        (f"UPDATE transfer SET text = '{'x' * 201}' WHERE seq = 11", f"of batch 11: {UNFIT_TEXT}"),
+        (f"UPDATE transfer SET reference = '{'x' * 141}' WHERE seq = 2", f"of batch 2: {UNFIT_TEXT}"),
+        (f"UPDATE transfer SET source = '{'x' * 141}' WHERE seq = 7", f"of batch 7: {UNFIT_TEXT}"),
+        *((f"UPDATE transfer SET {text} = char(9) WHERE seq = 2", f"of batch 2: {UNFIT_TEXT}") for text in TEXTS),
         ("UPDATE transfer SET kind = 16 WHERE seq = 15", "of batch 15: its kind cannot be 16 without a cause"),
         ("UPDATE transfer SET kind = 2 WHERE seq = 15", "of batch 15: its kind cannot be 2 without a cause"),
         ("UPDATE transfer SET cause = zeroblob(16) WHERE seq = 15", "of batch 15: its kind cannot be 0 with a cause"),
