@@ -24,7 +24,8 @@ from ledger.transfer import Outcomes, TransferRequest
 
 Result = TypeVar("Result")
 Work = Callable[[Batch], Result]
-"""A piece of work: decides on a batch, returns what its caller awaits. It may raise; then it leaves no trace."""
+"""A piece of work: decides on a batch, returns what its caller awaits. It may raise; then it leaves no trace. Where the
+batch has too little room left for it, it is taken back and done again in the next."""
 
 QUEUE_LENGTH_MAX = 10_000
 WORKS_PER_COMMIT_MAX = 500
