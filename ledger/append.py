@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from core.clock import Instant, to_datetime
@@ -21,7 +22,7 @@ from ledger.statements import COPY_ROWS_MIN, insert_rows, pipelined
 from ledger.store import BookHead
 from ledger.transfer import Transfer
 
-Places = Mapping[Standing, list[int]]
+Places = dict[Standing, list[int]]
 """Account → where its transfers stand in the batch."""
 
 
@@ -43,45 +44,68 @@ def append(batch: Batch) -> Committed | None:
         write(connection)
     if not batch.length:
         return None
-    with pipelined(connection, batch.length < COPY_ROWS_MIN):
-        seal, places = _write(batch)
-    before = batch.head
-    head = BookHead(
-        book=batch.book,
-        seq=batch.seq,
-        hash=seal.hash,
-        transfers=before.transfers + seal.transfers,
-        posted_time=batch.posted_time,
-        locked_until=batch.locked_until,
-        next_expiry=batch.next_expiry,
-        totalled_seq=before.totalled_seq,
-    )
-    if not store.advance_book(connection, head):
-        raise InvariantBroken(f"book {batch.book} moved past batch {before.seq} inside our own transaction")
+    leaves: list[bytes] = [b""] * batch.length
+    places: Places = defaultdict(list)
+    is_bulky = batch.length >= COPY_ROWS_MIN
+    if is_bulky:  # a COPY stands alone
+        _write_journal(batch, leaves, places)
+    with pipelined(connection):
+        if not is_bulky:
+            _write_journal(batch, leaves, places)
+        _write_keys(batch)
+        _write_accounts(batch, places)
+        _write_holds(batch)
+        seal = _write_seal(batch, b"".join(leaves))
+        head = _next_head(batch, seal)
+        moved = store.advance_book(connection, head)
+    if moved.rowcount != 1:
+        raise InvariantBroken(f"book {batch.book} moved past batch {batch.head.seq} inside our own transaction")
     return Committed(head, seal.transfers, _statuses(batch, places))
 
 
-def _write(batch: Batch) -> tuple[Seal, Places]:
-    """Every row but the book's own."""
-    if not batch.head.seq or month_of(batch.posted_time) != month_of(batch.head.posted_time):
-        store.ensure_month(batch.connection, month_of(batch.posted_time))
-    leaves: list[bytes] = [b""] * batch.length
+def _write_journal(batch: Batch, leaves: list[bytes], places: Places) -> None:
+    """The rows that there may be thousands of; fills in their leaves and where each account's transfers stand."""
+    connection, month = batch.connection, month_of(batch.posted_time)
+    if not batch.head.seq or month != month_of(batch.head.posted_time):
+        store.ensure_month(connection, month)
     _write_events(batch, leaves)
-    places = _write_transfers(batch, leaves)
-    _write_accounts(batch, places)
-    _write_holds(batch)
-    all_leaves = b"".join(leaves)
+    rows = _transfer_rows(batch, month, leaves, places)
+    insert_rows(connection, tables.transfer_table, rows, len(batch.accepted))
+    insert_rows(connection, tables.posting_table, _posting_rows(batch, places))
+
+
+def _write_keys(batch: Batch) -> None:
+    if batch.accepted:
+        store.append_keys(batch.connection, batch.book, batch.seq)
+    reversals = [(batch.book, original, reversal) for original, reversal in batch.reversals.items()]
+    insert_rows(batch.connection, tables.reversal_table, reversals)
+
+
+def _write_seal(batch: Batch, leaves: bytes) -> Seal:
     seal = journal.seal(
         batch.book,
         batch.seq,
         batch.posted_time,
         batch.head.hash,
-        all_leaves,
+        leaves,
         transfers=len(batch.accepted),
         events=len(batch.events),
     )
-    store.insert_seal(batch.connection, seal, all_leaves)
-    return seal, places
+    store.insert_seal(batch.connection, seal, leaves)
+    return seal
+
+
+def _next_head(batch: Batch, seal: Seal) -> BookHead:
+    return BookHead(
+        book=batch.book,
+        seq=batch.seq,
+        hash=seal.hash,
+        transfers=batch.head.transfers + seal.transfers,
+        posted_time=batch.posted_time,
+        locked_until=batch.locked_until,
+        next_expiry=batch.next_expiry,
+        totalled_seq=batch.head.totalled_seq,
+    )
 
 
 def month_of(at: Instant) -> int:
@@ -96,11 +120,9 @@ def _write_events(batch: Batch, leaves: list[bytes]) -> None:
     insert_rows(batch.connection, tables.event_table, [(batch.book, batch.seq, *each) for each in batch.events])
 
 
-def _write_transfers(batch: Batch, leaves: list[bytes]) -> Places:
+def _transfer_rows(batch: Batch, month: int, leaves: list[bytes], places: Places) -> Iterator[tuple[Any, ...]]:
     """The hot loop: `journal.transfer_form` and `leaf` are written out in it."""
-    book, seq, month = batch.book, batch.seq, month_of(batch.posted_time)
-    rows: list[tuple[Any, ...]] = []
-    places: defaultdict[Standing, list[int]] = defaultdict(list)
+    book, seq = batch.book, batch.seq
     pack = FIXED.pack
     for request, debit, credit, position in batch.accepted:
         id, cause, time, kind = request.id, request.cause, request.effective_time, request.kind
@@ -108,35 +130,39 @@ def _write_transfers(batch: Batch, leaves: list[bytes]) -> Places:
         number = int(kind) if kind else 0
         texts = f"{debit.sealed}{credit.sealed}{debit.code}\0{text}\0{reference}\0{source}".encode()
         leaves[position] = sha256(pack(b"T", id, cause or NO_CAUSE, units, time, number) + texts).digest()
-        rows.append(
-            (
-                book,
-                seq,
-                position,
-                month,
-                id,
-                debit.number,
-                credit.number,
-                units,
-                time,
-                number,
-                cause,
-                text,
-                reference,
-                source,
-            )
-        )
         places[debit].append(position)
         places[credit].append(position)
-    if rows:
-        insert_rows(batch.connection, tables.transfer_table, rows)
-        store.append_keys(batch.connection, book, seq)
-    insert_rows(
-        batch.connection,
-        tables.reversal_table,
-        [(book, original, reversal) for original, reversal in batch.reversals.items()],
-    )
-    return places
+        yield (
+            book,
+            seq,
+            position,
+            month,
+            id,
+            debit.number,
+            credit.number,
+            units,
+            time,
+            number,
+            cause,
+            text,
+            reference,
+            source,
+        )
+
+
+def _posting_rows(batch: Batch, places: Places) -> list[tuple[Any, ...]]:
+    book, seq = batch.book, batch.seq
+    rows: list[tuple[Any, ...]] = []
+    for each, positions in chain(places.items(), ((each, ()) for each in _held_only(batch, places))):
+        packed = struct.pack(f">{len(positions)}H", *positions)
+        rows.append((book, seq, each.number, each.posting_seq, each.total_in, each.total_out, each.held, packed))
+        each.posting_seq = seq
+    return rows
+
+
+def _held_only(batch: Batch, places: Places) -> list[Standing]:
+    """Accounts of which something was reserved or released, and nothing moved."""
+    return [standing for standing in batch.held.values() if standing not in places]
 
 
 def _write_accounts(batch: Batch, places: Places) -> None:
@@ -145,24 +171,15 @@ def _write_accounts(batch: Batch, places: Places) -> None:
     insert_rows(connection, tables.account_table, opened)
     for standing in batch.changed.values():
         store.update_account(connection, book, standing.number, standing.account, seq)
-    postings = []
     totals: tuple[list[int], ...] = ([], [], [], [], [], [], [], [])
     for standing, positions in places.items():
-        number, total_in, total_out, held = standing.number, standing.total_in, standing.total_out, standing.held
-        values = (total_in, total_out, held, seq, seq, positions[-1], seq, number)
+        standing.last_seq = seq
+        values = (standing.total_in, standing.total_out, standing.held, seq, seq, positions[-1], seq, standing.number)
         for column, value in zip(totals, values, strict=True):
             column.append(value)
-        packed = struct.pack(f">{len(positions)}H", *positions)
-        postings.append((book, seq, number, standing.posting_seq, total_in, total_out, held, packed))
-        standing.last_seq = standing.posting_seq = seq
     store.update_totals(connection, book, totals)
-    for standing in batch.held.values():
-        if standing not in places:
-            store.update_held(connection, book, standing, seq)
-            totals_now = (standing.total_in, standing.total_out, standing.held)
-            postings.append((book, seq, standing.number, standing.posting_seq, *totals_now, b""))
-            standing.posting_seq = seq
-    insert_rows(connection, tables.posting_table, postings)
+    for standing in _held_only(batch, places):
+        store.update_held(connection, book, standing, seq)
 
 
 def _write_holds(batch: Batch) -> None:

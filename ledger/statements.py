@@ -5,7 +5,7 @@ They are written with `?` for a value, whatever the driver's own mark is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -30,9 +30,9 @@ def run(connection: Connection, statement: str, values: Sequence[Any] = ()) -> A
 
 
 @contextmanager
-def pipelined(connection: Connection, is_worth_it: bool) -> Iterator[None]:
+def pipelined(connection: Connection) -> Iterator[None]:
     """On PostgreSQL, what is executed inside is sent without waiting for each answer; a failure shows at the end."""
-    if is_worth_it and is_postgresql(connection):
+    if is_postgresql(connection):
         with driver_of(connection).pipeline():
             yield
     else:
@@ -72,29 +72,35 @@ def run_for_each(connection: Connection, statement: str, columns: Sequence[Seque
         run_many(connection, statement, list(zip(*columns, strict=True)))
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows given in the table's column order, by the fastest way that the driver has."""
-    if not rows:
+def insert_rows(
+    connection: Connection, table: Table, given: Iterable[tuple[Any, ...]], count: int | None = None
+) -> None:
+    """Insert rows given in the table's column order, by the fastest way that the driver has. They may be made as they
+    are asked for, `count` in all: PostgreSQL takes in the first ones meanwhile."""
+    rows = given if isinstance(given, list) or count is not None else list(given)
+    count = len(rows) if isinstance(rows, list) else count
+    if not count:
         return
     driver = driver_of(connection)
     if is_postgresql(connection):
-        if len(rows) >= COPY_ROWS_MIN and not driver.pgconn.pipeline_status:
+        if count >= COPY_ROWS_MIN and not driver.pgconn.pipeline_status:
             text, types = _copy_text(table)
             with driver.cursor().copy(text) as copy:
                 copy.set_types(types)
                 for row in rows:
                     copy.write_row(row)
         else:
-            text = _marked(_insert_text(table, len(rows)), "postgresql")
+            text = _marked(_insert_text(table, count), "postgresql")
             driver.execute(text, list(chain.from_iterable(rows)))
         return
-    whole = len(rows) - len(rows) % ROWS_PER_INSERT
+    rows = list(rows)
+    whole = count - count % ROWS_PER_INSERT
     if whole:
         width = ROWS_PER_INSERT * len(table.columns)
         values = list(chain.from_iterable(rows[:whole]))
         text = _insert_text(table, ROWS_PER_INSERT)
         driver.executemany(text, [values[start : start + width] for start in range(0, len(values), width)])
-    if whole < len(rows):
+    if whole < count:
         driver.executemany(_insert_text(table, 1), rows[whole:])
 
 

@@ -95,13 +95,13 @@ _ADVANCE_BOOK = (
 )
 
 
-def advance_book(connection: Connection, head: BookHead) -> bool:
-    """Move the book on to its next batch; False when somebody else moved it first."""
+def advance_book(connection: Connection, head: BookHead) -> Any:
+    """Move the book on to its next batch; the cursor's `rowcount` is 1 unless somebody else moved it first."""
     text = _ADVANCE_BOOK
     if is_postgresql(connection):
         text = f"WITH moved AS ({text} RETURNING name) SELECT pg_notify('{CHANNEL}', name) FROM moved"
     values = (head.seq, head.hash, head.posted_time, head.transfers, head.locked_until, head.next_expiry)
-    return bool(run(connection, text, (*values, head.book, head.seq - 1)).rowcount == 1)
+    return run(connection, text, (*values, head.book, head.seq - 1))
 
 
 def load_standings(

@@ -75,8 +75,9 @@ def test_another_leaf_or_another_path_does_not_give_the_root(of: tuple[int, int]
     leaves = LEAVES[: count * 32]
     steps = path(leaves, place)
     assert climb(leaf(LEAVES_MAX), steps) != root(leaves)
-    if steps:
-        level = data.draw(st.integers(0, len(steps) - 1))
+    with_siblings = [level for level, (before, after) in enumerate(steps) if before + after]
+    if with_siblings:
+        level = data.draw(st.sampled_from(with_siblings))
         before, after = steps[level]
         bit = data.draw(st.integers(0, len(before + after) * 8 - 1))
         flipped = bytearray(before + after)
