@@ -85,6 +85,8 @@ def create_book(connection: Connection, name: str) -> BookHead:
 
 NEW_BOOK_LOCK = 7_310_579_612
 """Of PostgreSQL's advisory locks, the one that a gateway holds while it makes a book."""
+NEW_MONTH_LOCK = 7_310_579_613
+"""The one that it holds while it makes a month's partition."""
 
 CHANNEL = "myntverk_book"
 """On PostgreSQL every batch notifies this channel of its book's name."""
@@ -501,27 +503,42 @@ def find_seal_hash(connection: Connection, book: int, seq: int) -> bytes | None:
 
 def read_seals(connection: Connection, book: int) -> Iterator[Row[Any]]:
     """Rows of `seal_table` in the book's order, without holding them all."""
-    yield from connection.execution_options(yield_per=200).execute(
-        select(seal_table).where(seal_table.c.book_id == book).order_by(seal_table.c.seq)
-    )
+    query = select(seal_table).where(seal_table.c.book_id == book).order_by(seal_table.c.seq)
+    yield from connection.execution_options(yield_per=200).execute(query)
 
 
 def read_rows(connection: Connection, table: Table, book: int) -> Iterator[Row[Any]]:
     """Every row of a journalled table in the book's order, without holding them all."""
-    yield from connection.execution_options(yield_per=1000).execute(
-        select(table).where(table.c.book_id == book).order_by(table.c.seq, table.c.position)
-    )
+    query = select(table).where(table.c.book_id == book).order_by(table.c.seq, table.c.position)
+    yield from connection.execution_options(yield_per=1000).execute(query)
 
 
 def ensure_month(connection: Connection, month: int) -> None:
-    """PostgreSQL keeps the transfers of each month in a partition of its own."""
-    if is_postgresql(connection):
-        after = month + 1 if month % 100 < 12 else month + 89
-        run(
-            connection,
-            f"CREATE TABLE IF NOT EXISTS transfer_{int(month)} PARTITION OF transfer "
-            f"FOR VALUES FROM ({int(month)}) TO ({int(after)})",
-        )
+    """PostgreSQL keeps the transfers of each month in a partition of its own.
+
+    It is made beside the table and then attached: a partition that is created in its place would wait for everybody
+    who reads transfers, and keep them waiting.
+    """
+    if not is_postgresql(connection) or _is_attached(connection, month):
+        return
+    run(connection, f"SELECT pg_advisory_xact_lock({NEW_MONTH_LOCK})")
+    if _is_attached(connection, month):
+        return
+    partition, after = f"transfer_{int(month)}", month + 1 if month % 100 < 12 else month + 89
+    run(connection, f"CREATE TABLE {partition} (LIKE transfer INCLUDING ALL)")
+    run(
+        connection,
+        f"ALTER TABLE transfer ATTACH PARTITION {partition} FOR VALUES FROM ({int(month)}) TO ({int(after)})",
+    )
+
+
+def _is_attached(connection: Connection, month: int) -> bool:
+    # Not by to_regclass(), which may remember from before the lock that there was none.
+    text = (
+        "SELECT 1 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+        "WHERE inhparent = 'transfer'::regclass AND relname = ?"
+    )
+    return run(connection, text, (f"transfer_{int(month)}",)).fetchone() is not None
 
 
 def _in_chunks(connection: Connection, query: Select[Any], column: Any, values: Sequence[Any]) -> Iterator[Row[Any]]:
