@@ -504,13 +504,13 @@ def find_seal_hash(connection: Connection, book: int, seq: int) -> bytes | None:
 def read_seals(connection: Connection, book: int) -> Iterator[Row[Any]]:
     """Rows of `seal_table` in the book's order, without holding them all."""
     query = select(seal_table).where(seal_table.c.book_id == book).order_by(seal_table.c.seq)
-    yield from connection.execution_options(yield_per=200).execute(query)
+    yield from connection.execute(query, execution_options={"yield_per": 200})
 
 
 def read_rows(connection: Connection, table: Table, book: int) -> Iterator[Row[Any]]:
     """Every row of a journalled table in the book's order, without holding them all."""
     query = select(table).where(table.c.book_id == book).order_by(table.c.seq, table.c.position)
-    yield from connection.execution_options(yield_per=1000).execute(query)
+    yield from connection.execute(query, execution_options={"yield_per": 1000})
 
 
 def ensure_month(connection: Connection, month: int) -> None:
