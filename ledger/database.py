@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from sqlalchemy import BigInteger, Integer, MetaData, create_engine, event
 from sqlalchemy import Connection as Connection
@@ -18,6 +20,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 from core.errors import InvariantBroken, OutcomeUnknown, Unavailable
+
+if TYPE_CHECKING:
+    from ledger.postgresql import Limits
 
 metadata = MetaData(
     naming_convention={
@@ -37,30 +42,21 @@ CACHE_KIBIBYTES = 64 * 1024
 WAL_PAGES = 4_000
 """Pages in the write-ahead log before SQLite moves them home: 16 MB, a few batches of 5,000."""
 
-_POSTGRESQL_ARGUMENTS = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # what was sent and is not acknowledged: there are no keepalives then
-    # Every statement has its index: a plan that was made while a table was empty must not scan it when it is full.
-    "options": "-c lock_timeout=10s -c idle_in_transaction_session_timeout=15s -c enable_seqscan=off -c jit=off",
-}
+READERS_KEPT = 4
+"""Connections to read a PostgreSQL that stay open while nobody reads; where more read at once, more are made."""
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, limits: Limits | None = None) -> Engine:
     """An engine whose transactions mean what they say: a commit that returned survives a power cut.
 
     SQLite: write-ahead log, `synchronous=FULL`, one transaction per `begin()` (the driver's own implicit
-    transactions are off). PostgreSQL: READ COMMITTED, its durable defaults, and limits on waiting, so that a gateway
-    that hangs in a transaction stops no other for longer. Readers see a consistent snapshot while writers go on.
+    transactions are off). PostgreSQL: READ COMMITTED, its durable defaults, and `limits` on waiting, so that a gateway
+    that hangs in a transaction stops no other for longer. Readers see a consistent snapshot while writers go on; on
+    PostgreSQL they share a few connections that stay open until the engine is disposed of.
     """
     target = make_url(url)
     if is_postgresql_url(target):
-        target = target.set(drivername="postgresql+psycopg")
-        engine = create_engine(target, poolclass=NullPool, connect_args=_POSTGRESQL_ARGUMENTS)
-        event.listen(engine, "connect", _prepare_postgresql)
-        return engine
+        return _open_postgresql(target.set(drivername="postgresql+psycopg"), limits)
     path = sqlite_path(target)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +64,64 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _open_postgresql(target: URL, limits: Limits | None) -> Engine:
+    """The engine to write with, which knows the one to read with: what they may wait for differs."""
+    from ledger.postgresql import Limits, connect, connect_arguments  # only here: SQLite needs no driver
+
+    limits = limits or Limits()
+
+    def prepare(connection: Any, _record: object) -> None:
+        connection.prepare_threshold = 1  # a gateway repeats a few statements for ever
+        connection.answer_seconds = limits.write_answer_seconds
+
+    def begin_reading(connection: Any, *_: object) -> None:
+        connection.answer_seconds = limits.read_answer_seconds
+
+    def end_reading(connection: Any, *_: object) -> None:
+        if connection is not None:
+            connection.answer_seconds = limits.write_answer_seconds  # to be asked whether it still lives
+
+    readers = create_engine(
+        target,
+        pool_size=READERS_KEPT,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        connect_args=connect_arguments(limits, limits.read_pause_seconds),
+    )
+    event.listen(readers, "checkout", begin_reading)
+    event.listen(readers, "checkin", end_reading)
+    writers = create_engine(
+        target,
+        poolclass=NullPool,
+        connect_args=connect_arguments(limits, limits.write_pause_seconds),
+        execution_options={_READERS: readers},
+    )
+    event.listen(writers, "engine_disposed", lambda _: readers.dispose())
+    for engine in (readers, writers):
+        event.listen(engine, "do_connect", connect)
+        event.listen(engine, "connect", prepare)
+    _pooled.add(readers)
+    return writers
+
+
+def readers_of(engine: Engine) -> Engine:
+    """The engine to read with: a pool of its own on PostgreSQL, the same one on SQLite."""
+    readers: Engine = engine.get_execution_options().get(_READERS, engine)
+    return readers
+
+
+def _leave_connections_to_the_parent() -> None:
+    for engine in _pooled:
+        engine.dispose(close=False)
+
+
+_READERS = "readers"
+_pooled: WeakSet[Engine] = WeakSet()
+"""Engines that keep connections, which a forked process must not use: they are its parent's."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_connections_to_the_parent)
 
 
 def sqlite_path(url: URL | str) -> Path | None:
@@ -89,10 +143,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
     cursor.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     cursor.close()
-
-
-def _prepare_postgresql(connection: Any, _record: object) -> None:
-    connection.prepare_threshold = 1  # a gateway repeats a few statements for ever
 
 
 def _begin(connection: Connection) -> None:
@@ -144,13 +194,26 @@ def connect(engine: Engine) -> Connection:
 def reading(engine: Engine) -> Iterator[Connection]:
     """A consistent snapshot to read from."""
     try:
-        with engine.connect() as connection:
+        with readers_of(engine).connect() as connection:
             if is_postgresql(connection):
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            with connection.begin():
+            work = connection.begin()
+            try:
                 yield connection
+            except BaseException:
+                with suppress(DBAPIError, errors_of(connection).Error):  # what went wrong before says more
+                    work.rollback()
+                raise
+            work.commit()
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         raise Unavailable(f"the database cannot be read: {said(error)}") from error
+
+
+def without_hurry(connection: Connection) -> Connection:
+    """For what may take any time, such as a migration: the server may be silent as long as it wants."""
+    if is_postgresql(connection):
+        driver_of(connection).answer_seconds = None
+    return connection
 
 
 def is_postgresql_url(url: URL | str) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from core.errors import Misconfigured, Problem, Unavailable
+from ledger.database import without_hurry
 
 MIGRATION_LOCK = 7_310_579_611
 """Of PostgreSQL's advisory locks, the one that is held while the tables are made or changed."""
@@ -30,6 +31,7 @@ def _upgrade(engine: Engine) -> None:
     config = _config()
     script = ScriptDirectory.from_config(config)
     with engine.connect() as connection:
+        without_hurry(connection)
         if engine.dialect.name == "postgresql":  # two gateways may start at once
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
         present = MigrationContext.configure(connection).get_current_revision()

@@ -37,6 +37,7 @@ PLANTS = [
     Plant("migrations", "settlement.planted", "migrations"),
     Plant("pymodbus", "opcua_server.planted", "pymodbus"),
     Plant("asyncua", "app.planted", "asyncua"),
+    Plant("psycopg", "ledger.planted", "psycopg"),
     Plant("sqlalchemy", "settlement.planted", "sqlalchemy"),
     Plant("alembic", "app.planted", "alembic"),
     Plant("apscheduler", "settlement.planted", "apscheduler"),

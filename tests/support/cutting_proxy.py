@@ -1,4 +1,6 @@
-"""Stands between a program and its PostgreSQL, and cuts the connection at the worst moment: around a COMMIT."""
+"""Stands between a program and its PostgreSQL, and cuts the connection at the worst moment: around a COMMIT.
+
+Or it keeps the connection and passes no answer on, as when the server stands still."""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ class Cut(StrEnum):
     BEFORE = "before the COMMIT reaches the server"
     UNDER_WAY = "while the server commits"
     AFTER = "when the server has answered, before the answer is passed on"
+    NEVER = "the connection stays, the answer does not come"
 
 
 @dataclass
@@ -52,15 +55,27 @@ class CuttingProxy:
         self.cuts = 0
         self._server = (host, port)
         self._cut: Cut | None = None
+        self._then_hold = False
+        self._answering = threading.Event()
+        self._answering.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def arm(self, cut: Cut) -> None:
-        """Cut the next connection that commits."""
+    def arm(self, cut: Cut, then_hold: bool = False) -> None:
+        """Cut the next connection that commits; with `then_hold` no other is answered from then on."""
+        self._then_hold = then_hold
         self._cut = cut
 
+    def hold_answers(self) -> None:
+        """From now on nobody is answered, whatever is asked: connections can be made, and nothing comes."""
+        self._answering.clear()
+
+    def let_answers_go(self) -> None:
+        self._answering.set()
+
     def close(self) -> None:
+        self.let_answers_go()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -81,8 +96,12 @@ class CuttingProxy:
                     self._cut = None
                     self.cuts += 1
                     line.is_deaf = True
+                    if self._then_hold:
+                        self.hold_answers()
                     if cut is not Cut.BEFORE:
                         line.server.sendall(data)
+                    if cut is Cut.NEVER:
+                        continue
                     if cut is Cut.UNDER_WAY:
                         time.sleep(UNDER_WAY_SECONDS)
                     if cut is Cut.AFTER:
@@ -97,6 +116,7 @@ class CuttingProxy:
                 if line.is_deaf:
                     line.answered.set()
                     return
+                self._answering.wait()
                 line.client.sendall(data)
         line.close()
 

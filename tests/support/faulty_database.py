@@ -17,6 +17,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine, event
 
+from ledger import postgresql
+from ledger.database import readers_of
+
 
 class Moment(StrEnum):
     """When something may happen to whoever uses a database."""
@@ -43,7 +46,10 @@ def watch(engine: Engine, watcher: Watch) -> None:
         connection.watcher = watcher
         return connection
 
-    event.listen(engine, "do_connect", connect)
+    for each in {engine, readers_of(engine)}:
+        if event.contains(each, "do_connect", postgresql.connect):
+            event.remove(each, "do_connect", postgresql.connect)
+        event.listen(each, "do_connect", connect)
 
 
 class _SqliteCursor(sqlite3.Cursor):
@@ -82,7 +88,7 @@ class _PostgresqlCursor(psycopg.Cursor[Any]):
         return super().copy(*arguments, **options)
 
 
-class _PostgresqlConnection(psycopg.Connection[Any]):
+class _PostgresqlConnection(postgresql.PatientConnection):
     watcher: Watch | None = None
 
     def commit(self) -> None:

@@ -21,6 +21,7 @@ from ledger import store
 from ledger.batch import Batch
 from ledger.database import Engine, connect, open_engine, reading, transaction
 from ledger.operations import Reader
+from ledger.postgresql import Limits
 from ledger.statements import run
 from ledger.transfer import Posted
 from ledger.writer import Writer
@@ -36,6 +37,8 @@ ANSWER_SECONDS_MAX = 30.0
 RETRY_SECONDS = 0.05
 COMMIT_MICROSECONDS = 100_000
 """How long a commit is made to take where it must still be under way when somebody looks for it."""
+SHORT = Limits(connect_seconds=2, write_answer_seconds=1)
+"""For a server that does not answer; two seconds are the least that libpq waits for a connection."""
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +58,8 @@ def url(cluster: Cluster) -> str:
 
 
 @contextmanager
-def writing(url: str, load: Load) -> Iterator[Writer]:
-    engine = open_engine(url)
+def writing(url: str, load: Load, limits: Limits | None = None) -> Iterator[Writer]:
+    engine = open_engine(url, limits)
     writer = Writer(engine, load.book, SystemClock())
     writer.start()
     try:
@@ -173,7 +176,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_for_and_answered_truly(cluster:
     database = url.rpartition("/")[2]
     cluster.execute(f"ALTER DATABASE {database} SET commit_delay = {COMMIT_MICROSECONDS}")
     cluster.execute(f"ALTER DATABASE {database} SET commit_siblings = 0")
-    with cutting_proxy(url) as (proxy, through), writing(through, load) as writer:
+    with cutting_proxy(url) as (proxy, through), writing(through, load, SHORT) as writer:
         proxy.arm(cut)
         answer = writer.submit(load.work(0))
         if cut is Cut.BEFORE:
@@ -182,6 +185,31 @@ def test_a_commit_whose_answer_is_lost_is_looked_for_and_answered_truly(cluster:
             answer = writer.submit(load.work(0))
         assert {type(outcome) for outcome in answer.result(ANSWER_SECONDS_MAX)} == {Posted}
         assert proxy.cuts == 1
+    assert_posted_once(url, load, 1)
+
+
+def test_a_server_that_stands_still_is_given_up_and_posted_to_when_it_goes_on(cluster: Cluster, url: str) -> None:
+    load = Load(7, "main", 10)
+    with cutting_proxy(url) as (proxy, through), writing(through, load, SHORT) as writer:
+        writer.submit(load.work(0)).result(ANSWER_SECONDS_MAX)
+        proxy.hold_answers()
+        with pytest.raises(Unavailable, match="the server has said nothing for 1 second"):
+            writer.submit(load.work(1)).result(ANSWER_SECONDS_MAX)
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            writer.submit(load.work(1)).result(ANSWER_SECONDS_MAX)
+        proxy.let_answers_go()
+        writer.submit(load.work(1)).result(ANSWER_SECONDS_MAX)
+    assert_posted_once(url, load, 2)
+
+
+def test_a_server_that_stands_still_in_a_commit_leaves_the_outcome_unknown(cluster: Cluster, url: str) -> None:
+    load = Load(8, "main", 10)
+    with cutting_proxy(url) as (proxy, through), writing(through, load, SHORT) as writer:
+        proxy.arm(Cut.NEVER, then_hold=True)
+        with pytest.raises(OutcomeUnknown, match="the server has said nothing for 1 second"):
+            writer.submit(load.work(0)).result(ANSWER_SECONDS_MAX)
+        proxy.let_answers_go()
+        writer.submit(load.work(0)).result(ANSWER_SECONDS_MAX)
     assert_posted_once(url, load, 1)
 
 
