@@ -14,6 +14,12 @@ AccountId = NewType("AccountId", str)
 """The name an account has in the plant's file, such as `agv-7`; stable, unique in its book."""
 
 
+ID_CHARACTERS_MAX = 255
+NAME_CHARACTERS_MAX = 1_000
+"""Also of every other text that an account or a party has."""
+LABELS_MAX = 100
+
+
 class AccountType(StrEnum):
     """Where an account stands in the books: five types, each with its normal side (debit or credit)."""
 
@@ -125,3 +131,47 @@ class Account:
 def no_floor(of: Currency) -> Money:
     """The floor of an account that may pay without limit, such as a bank's."""
     return Money(-UNITS_MAX, of)
+
+
+def is_writable(text: str) -> bool:
+    """Whether every database can hold it, and a journal can seal it: PostgreSQL has no NUL, UTF-8 no lone surrogate."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def account_fault(account: Account) -> str | None:
+    """Why the account cannot be written down: what was expected, what came; None when it can."""
+    texts = [("name", account.name), ("cost centre", account.cost_centre)]
+    for label, text in account.labels.items():
+        texts += [("label", label), (f"label {label!r}", text)]
+    whose = f"account {account.id[:ID_CHARACTERS_MAX]!r}"
+    if not -UNITS_MAX <= account.floor.units <= 0:
+        return f"{whose}: expected a floor of zero or below, got {account.floor}"
+    if not 0 <= account.ceiling_units <= UNITS_MAX:
+        return f"{whose}: expected a ceiling of zero or above, got {account.ceiling}"
+    if len(account.labels) > LABELS_MAX:
+        return f"{whose}: expected at most {LABELS_MAX} labels, got {len(account.labels)}"
+    return _id_fault("account", account.id) or _id_fault("owner", account.owner) or _text_fault(whose, texts)
+
+
+def party_fault(party: Party) -> str | None:
+    """The same for a party. Its organisation number may be a personal identity number: it is never repeated."""
+    whose = f"party {party.id[:ID_CHARACTERS_MAX]!r}"
+    if not is_writable(party.organisation) or len(party.organisation) > NAME_CHARACTERS_MAX:
+        return f"{whose}: expected an organisation number"
+    return _id_fault("party", party.id) or _text_fault(whose, [("name", party.name)])
+
+
+def _id_fault(of: str, id: str) -> str | None:
+    if id and len(id) <= ID_CHARACTERS_MAX and id.isprintable():
+        return None
+    got = f"{len(id)} characters" if len(id) > ID_CHARACTERS_MAX else repr(id)
+    return f"{of} id: expected 1 to {ID_CHARACTERS_MAX} characters, none of them a control character, got {got}"
+
+
+def _text_fault(whose: str, texts: list[tuple[str, str]]) -> str | None:
+    for what, text in texts:
+        if len(text) > NAME_CHARACTERS_MAX:
+            return f"{whose}: expected a {what} of at most {NAME_CHARACTERS_MAX} characters, got {len(text)}"
+        if not is_writable(text):
+            return f"{whose}: expected a {what} without NUL characters and broken encoding, got {text[:60]!r}"
+    return None

@@ -16,7 +16,7 @@ from core.clock import Instant
 from core.errors import InvariantBroken, Rejected
 from core.ids import TransferId
 from ledger import event, store
-from ledger.account import Account, AccountId, AccountState, Party, PartyId
+from ledger.account import Account, AccountId, AccountState, Party, PartyId, account_fault, party_fault
 from ledger.database import Connection, Table
 from ledger.event import NO_ACCOUNT, Event, EventKind
 from ledger.hold import Hold
@@ -274,8 +274,12 @@ class Batch:
     def open_account(self, account: Account) -> None:
         """Open an account, or change the terms of one that is open; nothing when it is the same.
 
-        Rejected `account_not_empty` when it would be closed with money or holds in it.
+        Rejected `invalid_account` when it could not be written down, `account_not_empty` when it would be closed with
+        money or holds in it.
         """
+        fault = account_fault(account)
+        if fault is not None:
+            raise Rejected("invalid_account", fault)
         self.load([account.id])
         standing = self.standings.get(account.id)
         if standing is None:
@@ -300,7 +304,13 @@ class Batch:
 
     @all_or_nothing
     def set_parties(self, parties: Sequence[Party]) -> None:
-        """Write down who the parties are. A name may change, the id stays; each change is journalled."""
+        """Write down who the parties are. A name may change, the id stays; each change is journalled.
+
+        Rejected `invalid_party` when one could not be written down.
+        """
+        fault = next(filter(None, map(party_fault, parties)), None)
+        if fault is not None:
+            raise Rejected("invalid_party", fault)
         before = self.parties
         known = store.load_parties(self.connection, self.book) | before
         news: dict[PartyId, Party] = {}

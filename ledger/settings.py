@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from core.errors import Rejected
 from core.money import CURRENCIES, Currency, Money, currency
-from ledger.account import AccountKind, AccountState, AccountType, PartyId
+from ledger.account import NAME_CHARACTERS_MAX, AccountKind, AccountState, AccountType, PartyId, is_writable
 
 BOOK_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 
@@ -152,6 +152,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _writable(text: str) -> str:
+    if not is_writable(text):
+        raise ValueError(f"expected text without NUL characters and broken encoding, got {text[:60]!r}")
+    return text
+
+
 def _labels(labels: dict[str, str]) -> dict[str, str]:
     if len(labels) > LABELS_MAX:
         raise ValueError(f"expected at most {LABELS_MAX} labels, got {len(labels)}")
@@ -167,6 +173,7 @@ Label = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_print
 LabelText = Annotated[
     str, Field(max_length=200, json_schema_extra={"type": ["string", "number"]}), AfterValidator(_printable)
 ]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX), AfterValidator(_writable)]
 CurrencyCode = Annotated[
     Currency,
     PlainValidator(_from_text(currency, Currency, "a currency such as 'SEK'")),
@@ -198,7 +205,7 @@ class LedgerSettings(_Settings):
 class PartySettings(_Settings):
     """A legal entity."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Name
     organisation: Annotated[
         str, AfterValidator(_organisation), Field(description="Swedish organisation number, NNNNNN-NNNN.")
     ] = ""
@@ -208,7 +215,7 @@ class AccountSettings(_Settings):
     """An IoT account. Without a currency it has its floor's or ceiling's, without either the plant's."""
 
     owner: Annotated[PartyId, Field(description="A party.")]
-    name: Annotated[str, Field(min_length=1)]
+    name: Name
     kind: Annotated[
         AccountKind | None, Field(description="What it is for: machine where a machine is named, else party.")
     ] = None

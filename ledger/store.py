@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, Table, and_, func, or_, select
 from core.clock import EPOCH, Instant
 from core.ids import TransferId
 from core.money import Money, currency
-from ledger.account import Account, AccountId, AccountKind, AccountState, AccountType, Party, PartyId
+from ledger.account import Account, AccountId, AccountKind, AccountState, AccountType, Party, PartyId, is_writable
 from ledger.balance import AccountStatus
 from ledger.database import is_postgresql
 from ledger.hold import NEVER, Hold, HoldState
@@ -109,13 +109,13 @@ def advance_book(connection: Connection, head: BookHead) -> Any:
 def load_standings(
     connection: Connection, book: int, ids: Iterable[AccountId] | None = None
 ) -> dict[AccountId, Standing]:
-    """The named accounts, or all of the book's."""
+    """The named accounts, or all of the book's. Who asks may name anything: no account bears what cannot be written."""
     query = select(account_table).where(account_table.c.book_id == book).order_by(account_table.c.account_no)
     rows: Iterable[Row[Any]]
     if ids is None:
         rows = connection.execute(query)
     else:
-        rows = _in_chunks(connection, query, account_table.c.account_id, list(ids))
+        rows = _in_chunks(connection, query, account_table.c.account_id, list(filter(is_writable, ids)))
     return {AccountId(row.account_id): _standing(row) for row in rows}
 
 
@@ -171,6 +171,8 @@ def refresh_standings(connection: Connection, book: int, standings: Mapping[Acco
 
 
 def find_account_number(connection: Connection, book: int, account: AccountId) -> int | None:
+    if not is_writable(account):
+        return None
     text = "SELECT account_no FROM account WHERE book_id = ? AND account_id = ?"
     row = run(connection, text, (book, account)).fetchone()
     return int(row[0]) if row else None

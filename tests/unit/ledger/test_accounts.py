@@ -1,6 +1,7 @@
 """What an account is, what may move on it, and what it held at a past instant."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,77 @@ def test_every_kind_of_account_has_its_place_in_the_books() -> None:
         AccountKind.CLEARING,
         AccountKind.ROUNDING,
     ]
+
+
+UNWRITABLE = {
+    "NUL in its id": account("a\0b"),
+    "broken encoding in its id": account("a\ud800"),
+    "no id": account(""),
+    "a long id": account("a" * 256),
+    "NUL in its owner": account("a", owner="o\0"),
+    "NUL in its name": replace(account("a"), name="A\0B"),
+    "broken encoding in its name": replace(account("a"), name="\udfff"),
+    "a long name": replace(account("a"), name="A" * 1_001),
+    "NUL in its cost centre": account("a", cost_centre="\0"),
+    "NUL in a label": account("a", labels={"hall\0": "1"}),
+    "broken encoding in a label's text": account("a", labels={"hall": "\ud800"}),
+    "many labels": account("a", labels={str(n): "" for n in range(101)}),
+    "a floor above zero": account("a", "1 kr"),
+    "a ceiling below zero": account("a", ceiling_units=-1),
+}
+
+
+@pytest.mark.parametrize("bad", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_an_account_that_could_not_be_written_down_is_rejected_and_disturbs_nobody(
+    database_url: str, bad: Account
+) -> None:
+    with open_book(database_url) as book:
+        rejected, nothing = book.together(
+            lambda batch: batch.open_account(bad), lambda batch: batch.open_account(account("good"))
+        )
+        assert isinstance(rejected, Rejected)
+        assert rejected.code == "invalid_account"
+        assert "expected" in rejected.text
+        assert "got" in rejected.text
+        assert nothing is None
+        assert [status.account.id for status in book.reader.overview().statuses] == ["good"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Party(PartyId("p\0"), "P"),
+        Party(PartyId(""), "P"),
+        Party(PartyId("p"), "P\ud800"),
+        Party(PartyId("p"), "P" * 1_001),
+        Party(PartyId("p"), "P", "\0"),
+    ],
+    ids=["NUL in its id", "no id", "broken encoding in its name", "a long name", "NUL in its number"],
+)
+def test_a_party_that_could_not_be_written_down_is_rejected_and_disturbs_nobody(database_url: str, bad: Party) -> None:
+    with open_book(database_url) as book:
+        rejected, nothing = book.together(
+            lambda batch: batch.set_parties([PLANT, bad]), lambda batch: batch.set_parties([OTHER])
+        )
+        assert isinstance(rejected, Rejected)
+        assert (rejected.code, "expected" in rejected.text) == ("invalid_party", True)
+        assert nothing is None
+        with book.reader.history() as history:
+            assert history.parties() == [OTHER]
+
+
+@pytest.mark.parametrize("name", ["b\0", "b\ud800"], ids=["NUL", "broken encoding"])
+def test_an_account_that_nobody_could_write_down_is_unknown(database_url: str, name: str) -> None:
+    with open_book(database_url) as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        (to, good), (of,) = book.together(
+            lambda batch: batch.post([payment("1", "a", name, "1 kr"), payment("2", "a", "b", "1 kr")]),
+            lambda batch: batch.post([payment("3", name, "b", "1 kr")]),
+        )
+        assert [reason(to), reason(of)] == [Reason.UNKNOWN_CREDIT_ACCOUNT, Reason.UNKNOWN_DEBIT_ACCOUNT]
+        assert isinstance(good, Posted)
+        with pytest.raises(Rejected, match="unknown_account"):
+            book.reader.statement(AccountId(name))
 
 
 @pytest.mark.parametrize("kind", AccountKind)
