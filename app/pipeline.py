@@ -18,6 +18,7 @@ import structlog
 from connectors.poller import Poller
 from core.errors import OutcomeUnknown, Unavailable
 from core.sample import Sample
+from ledger.database_lock import DatabaseLock
 from ledger.desk import Desk
 from ledger.feed import ChangeFeed
 from ledger.store import BookHead
@@ -53,7 +54,14 @@ class Pipeline:
     """Moves what the machines say through pricing and the ledger to the screens, until it is cancelled."""
 
     def __init__(
-        self, engine: Engine, writer: Writer, desk: Desk, feed: ChangeFeed, server: BankServer, book: str
+        self,
+        engine: Engine,
+        writer: Writer,
+        desk: Desk,
+        feed: ChangeFeed,
+        server: BankServer,
+        book: str,
+        lock: DatabaseLock | None = None,
     ) -> None:
         self.stats = PipelineStats()
         self._engine = engine
@@ -62,6 +70,7 @@ class Pipeline:
         self._feed = feed
         self._server = server
         self._book = book
+        self._lock = lock
         self._head = BookHead(0, 0, b"", 0)
         self.is_settling = True
         self._inbox: asyncio.Queue[list[Sample]] = asyncio.Queue(INBOX_LENGTH_MAX)
@@ -129,6 +138,7 @@ class Pipeline:
         told = False
         while True:
             try:
+                await self._keep_lock()
                 absorbed = await self._writer.run(self._engine.absorb(samples))
             except (Unavailable, OutcomeUnknown) as problem:
                 self._engine.forget()
@@ -143,6 +153,12 @@ class Pipeline:
                 if told:
                     log.info("the ledger takes payments again")
                 return absorbed
+
+    async def _keep_lock(self) -> None:
+        """Settle only as long as nobody else does under our name; Unavailable while somebody may."""
+        if self._lock is not None and await asyncio.to_thread(self._lock.keep):
+            self._engine.reload()
+            log.warning("the lock on the ledger was lost with its connection, and is held again")
 
     async def _only_show(self) -> None:
         self.is_settling = False

@@ -65,7 +65,7 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
             Conditions({}, plant.prices, plant.zone),
             plant.ledger.gateway,
         )
-        pipeline = Pipeline(settling, writer, desk, feed, server, book)
+        pipeline = Pipeline(settling, writer, desk, feed, server, book, lock)
         pollers = [
             Poller(
                 machine.id,

@@ -95,6 +95,7 @@ def _open_postgresql(target: URL, limits: Limits | None) -> Engine:
     writers = create_engine(
         target,
         poolclass=NullPool,
+        pool_reset_on_return=None,  # it is closed: rolling a lost one back would only be complained of
         connect_args=connect_arguments(limits, limits.write_pause_seconds),
         execution_options={_READERS: readers},
     )

@@ -46,6 +46,15 @@ class DatabaseLock:
             return False
         return True
 
+    def keep(self) -> bool:
+        """Hold it on: take it again when it was lost with its connection. True when it was, for somebody else may have
+        held it meanwhile; Unavailable while somebody does, or while the database is not there."""
+        if self.is_held():
+            return False
+        self.release()
+        self.acquire()
+        return True
+
     def release(self) -> None:
         if self._file is not None:
             self._file.close()

@@ -70,6 +70,10 @@ def connect_arguments(limits: Limits, pause_seconds: int) -> dict[str, Any]:
     options = {
         "lock_timeout": f"{limits.lock_seconds}s",
         "idle_in_transaction_session_timeout": f"{pause_seconds}s",
+        # The server looks too: what a lost gateway has locked is free when it is found to be gone.
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
         # Every statement has its index: a plan that was made while a table was empty must not scan it when it is full.
         "enable_seqscan": "off",
         "jit": "off",

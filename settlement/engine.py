@@ -146,6 +146,10 @@ class Engine:
         self._doubted = self._asked
         self._uncommitted = False
 
+    def reload(self) -> None:
+        """Somebody else may have settled meanwhile: where every meter stands is read anew with the next samples."""
+        self._positions = None
+
     def _found(self, batch: Batch, asked: _Asked) -> Absorbed:
         """The batch that was in doubt was kept: its samples are in."""
 

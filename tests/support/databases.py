@@ -38,3 +38,14 @@ def postgresql_database() -> Iterator[str]:
             yield make_url(server).set(database=name).render_as_string(hide_password=False)
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def cut_locks(url: str) -> int:
+    """End every session that holds a gateway's name in this database, as an operator may; how many there were."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        locks = (
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        # With a time to wait: who asks next finds the session gone.
+        return len(connection.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM ({locks}) held").fetchall())

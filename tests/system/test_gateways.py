@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from random import Random
 
 import pytest
+from databases import cut_locks
 from ledgers import Book, account, open_book, payment
 from settlements import Cell, agreement, sample
 
@@ -162,6 +163,32 @@ def test_a_gateways_name_is_taken_once(postgresql_url: str) -> None:
             lock.release()
     again.acquire()
     again.release()
+
+
+def test_a_name_that_was_lost_with_its_connection_is_taken_again(postgresql_url: str) -> None:
+    first, again = (DatabaseLock(postgresql_url, "hall-1") for _ in range(2))
+    first.acquire()
+    assert not first.keep()
+    assert cut_locks(postgresql_url) == 1
+    assert not first.is_held()
+    assert first.keep()
+    assert first.is_held()
+    with pytest.raises(Unavailable, match="settles into this ledger already"):
+        again.acquire()
+    first.release()
+
+
+def test_a_name_that_another_took_meanwhile_is_not_held_before_he_lets_it_go(postgresql_url: str) -> None:
+    first, other = (DatabaseLock(postgresql_url, "hall-1") for _ in range(2))
+    first.acquire()
+    cut_locks(postgresql_url)
+    other.acquire()
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="gateway 'hall-1' settles into this ledger already"):
+            first.keep()
+    other.release()
+    assert first.keep()
+    first.release()
 
 
 def test_an_agreement_is_settled_by_one_gateway(postgresql_url: str) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from databases import cut_locks
 from ledgers import Book, account, open_book, payment
 from settlements import Cell, agreement, sample
+from structlog.testing import capture_logs
 
 from app.pipeline import Pipeline
 from connectors.poller import Poller
 from core.clock import ManualClock
 from core.errors import Unavailable
 from ledger.batch import Batch
+from ledger.database_lock import DatabaseLock
 from ledger.desk import Desk
 from ledger.feed import ChangeFeed
 from ledger.transfer import Refused
@@ -31,7 +34,7 @@ NO_MACHINES: list[Poller] = []
 class Running:
     """A pipeline over a real book and a real OPC UA server."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, lock: DatabaseLock | None = None) -> None:
         self.book = book
         self.cell = Cell(book, (agreement("work", "9 * parts"),))
         self.desk = Desk(book.writer, book.reader)
@@ -39,7 +42,7 @@ class Running:
             OpcUaServerSettings(endpoint="opc.tcp://127.0.0.1:0"), [], Plant("Test"), self.desk, ManualClock()
         )
         feed = ChangeFeed(asyncio.get_running_loop())
-        self.pipeline = Pipeline(self.cell.engine, book.writer, self.desk, feed, self.server, "test")
+        self.pipeline = Pipeline(self.cell.engine, book.writer, self.desk, feed, self.server, "test", lock)
         self.stop = asyncio.Event()
 
 
@@ -93,3 +96,47 @@ async def test_a_payment_that_was_refused_at_the_desk_is_counted(running: Runnin
     running.book.open(account("poor"))
     assert isinstance(await running.desk.post(payment("1", "poor", "cell", "1 kr")), Refused)
     assert running.pipeline.refused == 1
+
+
+async def test_a_gateway_whose_name_another_took_waits_and_then_goes_on_from_where_that_one_stood(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.pipeline.RETRY_WAIT_SECONDS", 0.01)
+    lock, other = (DatabaseLock(postgresql_url) for _ in range(2))
+    with open_book(postgresql_url) as book, capture_logs() as told:
+        lock.acquire()
+        found = Running(book, lock)
+        overview = book.reader.overview()
+        await found.server.start(overview.statuses, found.pipeline.ledger_status(overview.head))
+        going = asyncio.create_task(found.pipeline.run(NO_MACHINES, found.stop))
+        for second, parts in enumerate((100, 103)):
+            await found.pipeline.deliver([sample("parts", second, parts)])
+        await until(lambda: found.cell.earned == "27.00 SEK")
+        cut_locks(postgresql_url)
+        other.acquire()
+        await found.pipeline.deliver([sample("parts", 3, 110)])
+        await until(lambda: any("settles into this ledger already" in each.get("problem", "") for each in told))
+        assert found.cell.earned == "27.00 SEK"
+        theirs = found.cell.fresh_engine()
+        await book.writer.run(theirs.absorb([sample("parts", 2, 107)]))
+        assert found.cell.earned == "63.00 SEK"
+        other.release()
+        await until(lambda: found.cell.earned == "90.00 SEK")
+        found.stop.set()
+        await going
+        await found.server.stop()
+        assert [each["event"] for each in told if "ledger" in each["event"]] == [
+            "the ledger takes nothing; samples wait",
+            "the lock on the ledger was lost with its connection, and is held again",
+            "the ledger takes payments again",
+        ]
+        assert caplog.records == []
+        assert lock.is_held()
+        lock.release()
+        assert book.reader.verify().verified
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS_MAX):
+        while not is_so():  # noqa: ASYNC110  nobody tells it
+            await asyncio.sleep(0.01)
