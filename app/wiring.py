@@ -26,7 +26,7 @@ from ledger.follower import Follower
 from ledger.operations import Reader
 from ledger.settings import PASSWORD_VARIABLE, with_password
 from ledger.writer import Writer
-from migrations import upgrade
+from migrations import check, upgrade
 from opcua_server import address_space
 from opcua_server.address_space import MachineNode, TagNode, ValueType
 from opcua_server.security import load_users
@@ -106,7 +106,9 @@ def reader(plant: Plant, data: Path | None, url: str | None = None) -> Reader:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise Misconfigured([Problem(f"no ledger at {path}; run the plant first, or name its folder with --data")])
-    return Reader(open_engine(url), plant.ledger.book, AUDITORS)
+    engine = open_engine(url)
+    check(engine)
+    return Reader(engine, plant.ledger.book, AUDITORS)
 
 
 def ledger_url(plant: Plant, data: Path | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 from core.errors import InvariantBroken, OutcomeUnknown, Unavailable
+from ledger.settings import PASSWORD_VARIABLE
 
 if TYPE_CHECKING:
     from ledger.postgresql import Limits
@@ -188,7 +190,7 @@ def connect(engine: Engine) -> Connection:
     try:
         return engine.connect()
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
-        raise Unavailable(f"the database cannot be reached: {said(error)}") from error
+        raise unusable(engine, "reached", error) from error
 
 
 @contextmanager
@@ -207,7 +209,35 @@ def reading(engine: Engine) -> Iterator[Connection]:
                 raise
             work.commit()
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
-        raise Unavailable(f"the database cannot be read: {said(error)}") from error
+        raise unusable(engine, "read", error) from error
+
+
+def unusable(engine: Engine, what: str, error: BaseException) -> Unavailable:
+    """The database cannot be read, or whatever was tried: what it said, what was expected, and where it is."""
+    url = engine.url
+    place = URL.create(url.get_backend_name(), url.username, None, url.host, url.port, url.database)
+    told = [f"the database cannot be {what}: {said(error)}", *filter(None, [_expected(engine, error)])]
+    return Unavailable(f"{'; '.join(told)} ({place})")
+
+
+def _expected(engine: Engine, error: BaseException) -> str | None:
+    if engine.dialect.name == "sqlite":
+        return "expected a file that Myntverk wrote, or may make, on a local disk with room left"
+    code = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return _NOT_CONNECTED if code is None else _EXPECTED.get(code)
+
+
+_NOT_CONNECTED = (
+    "expected a PostgreSQL that answers there, with this database and user, whose password is in "
+    f"{PASSWORD_VARIABLE} or ~/.pgpass"
+)
+_EXPECTED = {
+    "42P01": "expected a database with a ledger in it; run the plant first, or correct ledger.url in its file",
+    "42501": "expected a user who owns the tables, or may make them: GRANT USAGE, CREATE ON SCHEMA public",
+    "57P03": "it starts or ends just now; try again",
+    "53300": "it has no connection left; end some, or raise its max_connections",
+}
+"""PostgreSQL's code for what is wrong → what was expected, and what to do."""
 
 
 def without_hurry(connection: Connection) -> Connection:
@@ -239,7 +269,9 @@ def _was_refused(connection: Connection, error: BaseException) -> bool:
 
 
 def said(error: BaseException) -> str:
-    return str(getattr(error, "orig", error)).strip()
+    """What the database said, in one line and without the statement that it points into."""
+    text = re.sub(r"\nLINE \d+: .*\n *\^", "", str(getattr(error, "orig", error)))
+    return " ".join(text.split())
 
 
 def driver_of(connection: Connection) -> Any:
