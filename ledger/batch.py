@@ -125,6 +125,7 @@ class Batch:
         self.rows: list[tuple[Table, list[tuple[Any, ...]]]] = []
         self.writes: list[Callable[[Connection], None]] = []
         self._stale = stale or {}
+        self._is_between_books = False
         self._accepted_ids: dict[TransferId, int] = {}
         self._earlier: dict[TransferId, Transfer] = {}
         self._adoptions: list[Callable[[], None]] = []
@@ -141,6 +142,15 @@ class Batch:
         except BaseException:
             self._take_back(mark)
             raise
+
+    @contextmanager
+    def between_books(self) -> Iterator[None]:
+        """Inside, clearing accounts pay and are paid: for what leaves, arrives and comes back, and nobody else."""
+        self._is_between_books = True
+        try:
+            yield
+        finally:
+            self._is_between_books = False
 
     def post(self, requests: Sequence[TransferRequest]) -> Outcomes:
         """Decide each plain request in order, each on what the ones before it left."""
@@ -428,7 +438,8 @@ class Batch:
         is_covered: bool = False,
         hindrance: Objection | None = None,
     ) -> AlreadyPosted | Refused | None:
-        other = decide(request, debit, credit, self.find(request.id), self.locked_until, is_covered, hindrance)
+        earlier, between = self.find(request.id), self._is_between_books
+        other = decide(request, debit, credit, earlier, self.locked_until, is_covered, hindrance, between)
         if other is None and (debit is None or credit is None):
             raise InvariantBroken(f"{request.id.hex()} was accepted without both of its accounts")
         return other

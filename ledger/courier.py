@@ -79,7 +79,8 @@ def send(batch: Batch, to_book: str, requests: Sequence[TransferRequest]) -> Out
     What is posted will arrive there or come back. Asked again with the same id, nothing is sent twice. Rejected
     `not_a_destination`, `not_a_book`, `book_name_too_long` where a request could never go there.
     """
-    outcomes = batch.post([leaving(to_book, request) for request in requests])
+    with batch.between_books():
+        outcomes = batch.post([leaving(to_book, request) for request in requests])
     sent = [
         (batch.book, outcome.transfer.seq, outcome.transfer.position, to_book, request.credit)
         for request, outcome in zip(requests, outcomes, strict=True)
@@ -193,7 +194,8 @@ def _arrive(batch: Batch, from_book: str, sent: Sequence[Sent]) -> tuple[int, in
             good.append(request)
         else:
             refused.append(objection)
-    refused += batch.post(good).refused
+    with batch.between_books():
+        refused += batch.post(good).refused
     for objection in refused:
         if _answers(batch.find(objection.request.id), from_book):
             raise Rejected("arrival_is_wrong", f"{objection.request.id.hex()} arrived before, and not as it is now")
@@ -210,7 +212,7 @@ def _objection(batch: Batch, sent: Sent, request: TransferRequest) -> Refused | 
         return Refused(request, Reason.ALREADY_REVERSED, "it was reversed before it arrived")
     if payee is not None and payee.account.kind is AccountKind.CLEARING:
         text = f"{request.credit} is a clearing account, which takes no payment of another book"
-        return Refused(request, Reason.UNKNOWN_CREDIT_ACCOUNT, text)
+        return Refused(request, Reason.CLEARING_ACCOUNT, text)
     return None
 
 
@@ -220,7 +222,8 @@ def _put_back(batch: Batch, own: str, from_book: str, returned: Returned) -> Non
     id, source = return_id(from_book, original.id), returning(from_book, returned.place)
     at = max(returned.refused_time, batch.locked_until)
     text = f"{destination_of(original.request)} refused it: {returned.reason.value}"
-    outcome = batch.reverse(id, original.id, at, text, source)
+    with batch.between_books():
+        outcome = batch.reverse(id, original.id, at, text, source)
     if not isinstance(outcome, Refused):
         return
     if outcome.reason is Reason.ALREADY_REVERSED or _answers(batch.find(id), from_book):
@@ -235,7 +238,8 @@ def _put_back(batch: Batch, own: str, from_book: str, returned: Returned) -> Non
         text=text,
         source=source,
     )
-    refused = batch.post([unclaimed]).refused
+    with batch.between_books():
+        refused = batch.post([unclaimed]).refused
     if refused:
         why = f"{outcome.text}; {refused[0].text}"
         raise Rejected("return_is_stuck", f"{original.id.hex()} came back from {from_book} and finds no account: {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.clock import EPOCH, Instant
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Currency, Money
-from ledger.account import Account, AccountState
+from ledger.account import Account, AccountKind, AccountState
 from ledger.hold import NEVER, Hold, HoldState
 from ledger.transfer import (
     REFERENCE_CHARACTERS_MAX,
@@ -15,6 +15,7 @@ from ledger.transfer import (
     Reason,
     Refused,
     Transfer,
+    TransferKind,
     TransferRequest,
 )
 
@@ -68,7 +69,8 @@ class Standing:
         self.currency = account.currency
         self.code = account.currency.code
         self.sealed = f"{account.id}\0"
-        self.is_open = account.state is AccountState.OPEN
+        # A clearing account is never plainly fine: `decide` looks at who asks.
+        self.is_open = account.state is AccountState.OPEN and account.kind is not AccountKind.CLEARING
         self.ceiling_units = account.ceiling_units
         self._tighten()
 
@@ -132,18 +134,20 @@ def decide(
     locked_until: Instant = EPOCH,
     is_covered: bool = False,
     hindrance: Objection | None = None,
+    is_between_books: bool = False,
 ) -> AlreadyPosted | Refused | None:
     """None when the transfer may be posted; else the first of `Reason`'s checks that speaks against it.
 
     `earlier` is the transfer that already bears this id, if any. `is_covered`: a hold has reserved the money.
     `hindrance` is what speaks against its cause: what it reverses was reversed before.
+    `is_between_books`: the outbox or a courier asks, whose the clearing accounts are.
     """
     objection = _form(request)
     if objection is None and earlier is not None:
         if request.same_content(earlier.request):
             return AlreadyPosted(earlier)
         objection = conflict(earlier)
-    objection = objection or hindrance or check_sides(request, debit, credit, locked_until)
+    objection = objection or hindrance or check_sides(request, debit, credit, locked_until, is_between_books)
     if objection is None and debit is not None and credit is not None:
         objection = _limits(request.amount, debit, credit, is_covered)
     return None if objection is None else Refused(request, *objection)
@@ -240,9 +244,13 @@ def check_text(name: str, value: object) -> None:
 
 
 def check_sides(
-    request: TransferRequest, debit: Standing | None, credit: Standing | None, locked_until: Instant
+    request: TransferRequest,
+    debit: Standing | None,
+    credit: Standing | None,
+    locked_until: Instant,
+    is_between_books: bool = False,
 ) -> Objection | None:
-    """Do the accounts exist, in this currency, open, for a time that is not locked?"""
+    """Do the accounts exist, in this currency, open to who asks, for a time that is not locked?"""
     amount = request.amount
     if request.debit == request.credit:
         return Reason.SAME_ACCOUNT, f"{request.debit} cannot pay itself"
@@ -254,6 +262,9 @@ def check_sides(
         if standing.account.currency != amount.currency:
             kept = f"{standing.account.id} is kept in {standing.account.currency}, the payment is in {amount.currency}"
             return Reason.CURRENCY_MISMATCH, kept
+    for standing in (debit, credit):
+        if standing.account.kind is AccountKind.CLEARING and not is_between_books:
+            return Reason.CLEARING_ACCOUNT, _for_books_only(request, standing)
     if request.effective_time < locked_until:
         return Reason.PERIOD_LOCKED, "the books are closed for the time of this payment; date it in an open period"
     for standing in (debit, credit):
@@ -262,6 +273,12 @@ def check_sides(
     if debit.account.state is AccountState.FROZEN:
         return Reason.ACCOUNT_FROZEN, f"{debit.account.id} is frozen and pays nothing"
     return None
+
+
+def _for_books_only(request: TransferRequest, standing: Standing) -> str:
+    if request.kind & TransferKind.REVERSAL:
+        return "a payment between two books is not undone in one of them; have it paid back by the other book"
+    return f"{standing.account.id} moves only by what is paid from book to book; to pay another, name BOOK/ACCOUNT"
 
 
 def _form(request: TransferRequest) -> Objection | None:

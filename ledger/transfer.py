@@ -97,6 +97,7 @@ class Reason(StrEnum):
     UNKNOWN_DEBIT_ACCOUNT = "unknown_debit_account"
     UNKNOWN_CREDIT_ACCOUNT = "unknown_credit_account"
     CURRENCY_MISMATCH = "currency_mismatch"
+    CLEARING_ACCOUNT = "clearing_account"
     PERIOD_LOCKED = "period_locked"
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"

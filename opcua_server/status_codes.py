@@ -46,6 +46,7 @@ class ResultCode(IntEnum):
 
     LINKED_REFUSED = -40
     INVALID_TIME = -41
+    CLEARING_ACCOUNT = -42
 
     REJECTED = -99
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from core.clock import Instant
 from core.ids import derived_id
 from core.money import EUR, SEK, TRANSFER_UNITS_MAX, UNITS_MAX, Money
-from ledger.account import Account, AccountId, AccountState, PartyId
+from ledger.account import Account, AccountId, AccountKind, AccountState, PartyId
 from ledger.posting import Standing, decide, is_plainly_fine
 from ledger.transfer import TransferRequest
 
@@ -23,7 +23,8 @@ def standings(draw: st.DrawFn, name: str) -> Standing:
     floor = Money(-draw(st.integers(0, 1000)), draw(currencies))
     ceiling = draw(st.one_of(st.just(UNITS_MAX), st.integers(0, 2000)))
     state = draw(st.sampled_from([AccountState.OPEN, AccountState.OPEN, *AccountState]))
-    account = Account(AccountId(name), name, PartyId("p"), floor, ceiling_units=ceiling, state=state)
+    kind = draw(st.sampled_from([AccountKind.PARTY, AccountKind.MACHINE, AccountKind.CLEARING]))
+    account = Account(AccountId(name), name, PartyId("p"), floor, kind, ceiling_units=ceiling, state=state)
     held = draw(st.one_of(st.just(0), st.integers(0, 1000)))
     return Standing(draw(st.integers(1, 9)), account, draw(totals), draw(totals), held)
 

@@ -9,11 +9,13 @@ from itertools import permutations
 from ledgers import PLANT, Book, open_book
 
 from core.clock import ManualClock
+from core.ids import TransferId, derived_id
 from core.money import CURRENCIES
+from ledger.batch import Batch
 from ledger.clearing import clearing_accounts
 from ledger.courier import BookAt, Courier, Delivered, send
 from ledger.reconciliation import Reconciliation, reconcile
-from ledger.transfer import Outcome, TransferRequest
+from ledger.transfer import Outcome, Posted, TransferRequest
 
 ROUNDS_MAX = 20
 """Until nothing is under way any more; two are enough."""
@@ -50,6 +52,24 @@ class PayingBooks:
 
     def send(self, from_book: str, to_book: str, *requests: TransferRequest) -> list[Outcome]:
         return list(self.books[from_book].work(lambda batch: send(batch, to_book, requests)))
+
+    def post_unguarded(self, name: str, *requests: TransferRequest) -> None:
+        """Post through a clearing account what is neither sent nor taken in, as nobody can."""
+
+        def work(batch: Batch) -> list[Outcome]:
+            with batch.between_books():
+                return list(batch.post(requests))
+
+        assert all(isinstance(each, Posted) for each in self.books[name].work(work))
+
+    def reverse_unguarded(self, name: str, key: str, original: TransferId, source: str = "") -> None:
+        """Undo a payment between two books in one of them, as nobody can."""
+
+        def work(batch: Batch) -> Outcome:
+            with batch.between_books():
+                return batch.reverse(derived_id(key), original, batch.posted_time, source=source)
+
+        assert isinstance(self.books[name].work(work), Posted)
 
     def reconcile(self, ours: str, theirs: str) -> Reconciliation:
         return reconcile(self.at(ours), self.at(theirs))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faulty_database import FaultyDatabase, Moment
-from ledgers import PLANT, START, account, open_book, payment
+from ledgers import PLANT, START, account, hold, open_book, payment
 from paying_books import PayingBooks, open_books
 from sqlalchemy import text
 
 from core.clock import SECOND, Instant
 from core.errors import OutcomeUnknown, Rejected, Unavailable
-from core.ids import derived_id
+from core.ids import TransferId, derived_id
 from core.money import SEK, Money
 from ledger import outbox
 from ledger.account import AccountState
@@ -31,8 +31,9 @@ from ledger.clearing import (
 )
 from ledger.courier import BookAt, Courier, Delivered, send, take_in
 from ledger.database import reading
+from ledger.hold import HoldRefused
 from ledger.reconciliation import reconcile
-from ledger.transfer import AlreadyPosted, Posted, Reason, Refused, Transfer
+from ledger.transfer import AlreadyPosted, Outcome, Posted, Reason, Refused, Transfer
 
 SENT = derived_id("1")
 
@@ -186,8 +187,8 @@ def frozen(books: PayingBooks) -> None:
         ("q", nobody, Reason.ACCOUNT_CLOSED),
         ("q", ceiling, Reason.CEILING_REACHED),
         ("q", frozen, Reason.ACCOUNT_FROZEN),
-        ("clearing-c-sek", None, Reason.UNKNOWN_CREDIT_ACCOUNT),
-        ("clearing-a-sek", None, Reason.UNKNOWN_CREDIT_ACCOUNT),
+        ("clearing-c-sek", None, Reason.CLEARING_ACCOUNT),
+        ("clearing-a-sek", None, Reason.CLEARING_ACCOUNT),
     ],
 )
 def test_a_refused_payment_comes_back_to_who_paid(filed: PayingBooks, payee: str, prepare: Any, reason: Reason) -> None:
@@ -312,7 +313,7 @@ def test_an_answer_that_was_lost_is_asked_for_by_delivering_again(books: PayingB
 
 def test_a_payment_that_was_undone_before_it_arrived_does_not_arrive(books: PayingBooks) -> None:
     books.send("a", "b", payment("1", "p", "q", "5 kr"))
-    books["a"].reverse("undo", SENT)
+    books.reverse_unguarded("a", "undo", SENT)
     assert books.reconcile("a", "b").misfit == ""
     assert books.deliver("a", "b") == Delivered(bounced=1)
     assert books.reconcile("a", "b").misfit == ""
@@ -320,6 +321,50 @@ def test_a_payment_that_was_undone_before_it_arrived_does_not_arrive(books: Payi
     assert (books["a"].balance("p"), books["b"].balance("q")) == ("0.00 SEK", "0.00 SEK")
     assert books.reconcile("a", "b").is_settled
     assert books.faults() == {}
+
+
+@pytest.mark.parametrize("source", ["", "user:x to:b/q", "book:b@1/0", "back:b@1/0"])
+@pytest.mark.parametrize(("debit", "credit"), [("p", "clearing-b-sek"), ("clearing-b-sek", "p")])
+def test_nobody_moves_a_clearing_account_by_hand(filed: PayingBooks, debit: str, credit: str, source: str) -> None:
+    asked = payment("1", debit, credit, "1 kr", source=source)
+    linked = filed["a"].post_linked(replace(asked, id=derived_id("2")))
+    reserved = filed["a"].place(hold("3", debit, credit, "1 kr", source=source))
+    for outcome in (*filed["a"].post(asked), *linked, reserved):
+        assert isinstance(outcome, Refused | HoldRefused)
+        assert outcome.reason is Reason.CLEARING_ACCOUNT
+        assert "moves only by what is paid from book to book" in outcome.text
+    assert filed.deliver("a", "b").count == 0
+    assert filed.faults() == {}
+
+
+def test_a_payment_between_two_books_is_undone_in_neither(books: PayingBooks) -> None:
+    books.send("a", "b", payment("1", "p", "q", "5 kr"), payment("2", "p", "nobody", "1 kr"))
+
+    def refused(name: str, key: str, original: TransferId) -> bool:
+        outcome = books[name].reverse(key, original, source="back:b@1/0")
+        return isinstance(outcome, Refused) and outcome.reason is Reason.CLEARING_ACCOUNT
+
+    assert refused("a", "on its way", SENT)
+    books.deliver_all()
+    assert refused("a", "has arrived", SENT)
+    assert refused("b", "arrived", arrival_id("a", SENT))
+    assert refused("a", "came back", return_id("b", derived_id("2")))
+    assert (books["a"].balance("p"), books["b"].balance("q")) == ("-5.00 SEK", "5.00 SEK")
+    assert books.reconcile("a", "b").is_settled
+
+
+def test_who_sends_opens_the_clearing_account_to_nobody_else_in_the_batch(books: PayingBooks) -> None:
+    def work(batch: Batch) -> list[Outcome]:
+        with suppress(Rejected):
+            send(batch, "b", [payment("1", "p", "no account", "1 kr")])
+        return [
+            *send(batch, "b", [payment("2", "p", "q", "1 kr")]),
+            *batch.post([payment("3", "p", "clearing-b-sek", "1 kr")]),
+        ]
+
+    sent, by_hand = books["a"].work(work)
+    assert isinstance(sent, Posted)
+    assert isinstance(by_hand, Refused)
 
 
 OUTBOX = "WHERE to_account = 'q'"
@@ -375,7 +420,7 @@ def test_a_payment_that_arrived_before_as_another_stops_its_courier(books: Payin
     (outcome,) = books.send("a", "b", payment("1", "p", "q", "5 kr"))
     assert isinstance(outcome, Posted)
     forged = payment("", "clearing-a-sek", "q", "9 kr", source=f"book:a@{outcome.transfer.seq}/0")
-    books["b"].post(replace(forged, id=arrival_id("a", SENT)))
+    books.post_unguarded("b", replace(forged, id=arrival_id("a", SENT)))
     with pytest.raises(Rejected, match="arrival_is_wrong"):
         books.deliver("a", "b")
     assert books["b"].balance("q") == "9.00 SEK"
@@ -429,17 +474,17 @@ def test_an_inbox_that_was_set_back_pays_nothing_again(books: PayingBooks) -> No
 
 
 def reverse_arrived(books: PayingBooks) -> str:
-    books["b"].reverse("undo", arrival_id("a", SENT))
+    books.reverse_unguarded("b", "undo", arrival_id("a", SENT))
     return f"transfer {derived_id('undo').hex()} of batch"
 
 
 def reverse_sent(books: PayingBooks) -> str:
-    books["a"].reverse("undo", SENT)
+    books.reverse_unguarded("a", "undo", SENT)
     return "arrived in b and came back too"
 
 
 def pay_into(books: PayingBooks) -> str:
-    books["a"].post(payment("hand", "p", "clearing-b-sek", "1 kr"))
+    books.post_unguarded("a", payment("hand", "p", "clearing-b-sek", "1 kr"))
     return f"transfer {derived_id('hand').hex()} of batch"
 
 
@@ -463,7 +508,7 @@ def alter_amount(books: PayingBooks) -> str:
 
 def answer_nothing(books: PayingBooks) -> str:
     forged = payment("forged", "clearing-a-sek", "q", "1 kr", source="book:a@1/0")
-    books["b"].post(forged)
+    books.post_unguarded("b", forged)
     return "answers entry 1/0 of a, which is nothing to be answered so"
 
 
@@ -488,7 +533,7 @@ def test_the_first_transfer_that_does_not_fit_is_named(filed: PayingBooks, distu
     assert filed.reconcile("a", "b").is_settled
     named = disturb(filed)
     filed["a"].clock.advance(SECOND)
-    filed["a"].post(payment("later", "p", "clearing-b-sek", "0.10 kr"))
+    filed.post_unguarded("a", payment("later", "p", "clearing-b-sek", "0.10 kr"))
     for found in (filed.reconcile("a", "b"), filed.reconcile("b", "a")):
         assert any(each.difference for each in found.owed)
         assert named in found.misfit
@@ -563,7 +608,7 @@ def test_a_source_that_looks_as_if_it_came_or_went_is_only_a_source(filed: Payin
 
 def test_what_is_undone_goes_nowhere_whatever_its_source_says(books: PayingBooks) -> None:
     books["a"].open(account("r"))
-    books["a"].post(payment("wrong", "clearing-b-sek", "r", "1 kr"))
-    books["a"].reverse("undo", derived_id("wrong"), source="user:x to:b/q")
+    books.post_unguarded("a", payment("wrong", "clearing-b-sek", "r", "1 kr"))
+    books.reverse_unguarded("a", "undo", derived_id("wrong"), source="user:x to:b/q")
     assert books.deliver("a", "b").count == 0
     assert books.faults() == {}

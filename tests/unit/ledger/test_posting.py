@@ -9,7 +9,7 @@ import pytest
 from core.clock import EPOCH, Instant
 from core.ids import derived_id
 from core.money import TRANSFER_UNITS_MAX, UNITS_MAX, Money
-from ledger.account import Account, AccountId, AccountState, PartyId, no_floor
+from ledger.account import Account, AccountId, AccountKind, AccountState, PartyId, no_floor
 from ledger.hold import Hold, HoldState
 from ledger.posting import Standing, decide, decide_capture, decide_hold
 from ledger.transfer import TIME_END, AlreadyPosted, Reason, Refused, Transfer, TransferKind, TransferRequest
@@ -37,6 +37,8 @@ FROZEN_PAYEE = standing(party("payee", state=AccountState.FROZEN))
 FULL = standing(party("payee", ceiling_units=Money.parse("160 kr").units), "10.00000001 kr")
 EURO = standing(party("payee", "0 EUR"), "0 EUR", "0 EUR")
 EURO_PAYER = standing(party("payer", "-100 EUR"), "0 EUR", "0 EUR")
+CLEARING_PAYER = standing(party("payer", "-100 kr", kind=AccountKind.CLEARING), "50 kr")
+CLEARING_PAYEE = standing(party("payee", kind=AccountKind.CLEARING))
 OVERFLOWING = Standing(2, PAYEE.account, UNITS_MAX, 0)
 WORN_OUT = Standing(1, PAYER.account, UNITS_MAX, UNITS_MAX)
 """Nothing more can go through it, though it has its credit."""
@@ -110,6 +112,10 @@ REFUSALS: list[tuple[Callable[[], Reason | None], Reason]] = [
     (lambda: refusal(ASK, PAYER, EURO), Reason.CURRENCY_MISMATCH),
     (lambda: refusal(ASK, EURO_PAYER, PAYEE), Reason.CURRENCY_MISMATCH),
     (lambda: refusal(ASK, EURO_PAYER, EURO), Reason.CURRENCY_MISMATCH),
+    (lambda: refusal(ASK, CLEARING_PAYER, PAYEE), Reason.CLEARING_ACCOUNT),
+    (lambda: refusal(ASK, PAYER, CLEARING_PAYEE), Reason.CLEARING_ACCOUNT),
+    (lambda: refusal(asked(kind=TransferKind.REVERSAL, cause=ASK.id), CLEARING_PAYER), Reason.CLEARING_ACCOUNT),
+    (lambda: refusal(ASK, PAYER, CLEARING_PAYEE, is_covered=True), Reason.CLEARING_ACCOUNT),
     (lambda: refusal(ASK, locked_until=Instant(6)), Reason.PERIOD_LOCKED),
     (lambda: refusal(ASK, CLOSED_PAYER, PAYEE), Reason.ACCOUNT_CLOSED),
     (lambda: refusal(ASK, PAYER, CLOSED_PAYEE), Reason.ACCOUNT_CLOSED),
@@ -133,6 +139,8 @@ REFUSALS: list[tuple[Callable[[], Reason | None], Reason]] = [
     (lambda: hold_refusal(HOLD, None, PAYEE), Reason.UNKNOWN_DEBIT_ACCOUNT),
     (lambda: hold_refusal(HOLD, PAYER, None), Reason.UNKNOWN_CREDIT_ACCOUNT),
     (lambda: hold_refusal(HOLD, PAYER, EURO), Reason.CURRENCY_MISMATCH),
+    (lambda: hold_refusal(HOLD, CLEARING_PAYER, PAYEE), Reason.CLEARING_ACCOUNT),
+    (lambda: hold_refusal(HOLD, PAYER, CLEARING_PAYEE), Reason.CLEARING_ACCOUNT),
     (lambda: hold_refusal(HOLD, PAYER, CLOSED_PAYEE), Reason.ACCOUNT_CLOSED),
     (lambda: hold_refusal(HOLD, FROZEN_PAYER, PAYEE), Reason.ACCOUNT_FROZEN),
     (lambda: hold_refusal(HOLD, HELD, PAYEE), Reason.INSUFFICIENT_FUNDS),
@@ -185,7 +193,8 @@ def test_the_reasons_are_checked_in_their_documented_order() -> None:
             {"request": ASK},
             {"debit": EURO_PAYER},
             {"credit": EURO},
-            {"debit": CLOSED_PAYER, "credit": replace_total(FULL, UNITS_MAX)},
+            {"debit": CLEARING_PAYER, "credit": replace_total(FULL, UNITS_MAX)},
+            {"debit": CLOSED_PAYER},
             {"locked_until": EPOCH},
             {"debit": FROZEN_PAYER},
             {"debit": HELD},
@@ -205,6 +214,7 @@ def test_the_reasons_are_checked_in_their_documented_order() -> None:
         Reason.UNKNOWN_DEBIT_ACCOUNT,
         Reason.UNKNOWN_CREDIT_ACCOUNT,
         Reason.CURRENCY_MISMATCH,
+        Reason.CLEARING_ACCOUNT,
         Reason.PERIOD_LOCKED,
         Reason.ACCOUNT_CLOSED,
         Reason.ACCOUNT_FROZEN,
@@ -229,9 +239,10 @@ def test_the_reasons_against_a_hold_are_checked_in_their_documented_order() -> N
             {"earlier": None},
             {"hold": replace(HOLD, request=asked(**same))},
             {"hold": HOLD},
-            {"debit": CLOSED_PAYER},
+            {"debit": CLEARING_PAYER},
             {"credit": EURO},
             {"credit": CLOSED_PAYEE},
+            {"debit": CLOSED_PAYER},
             {"debit": FROZEN_PAYER, "credit": FROZEN_PAYEE},
             {"debit": Standing(1, PAYER.account, 0, 0, UNITS_MAX)},
             {"debit": OVERHELD},
@@ -250,6 +261,7 @@ def test_the_reasons_against_a_hold_are_checked_in_their_documented_order() -> N
         Reason.UNKNOWN_DEBIT_ACCOUNT,
         Reason.UNKNOWN_CREDIT_ACCOUNT,
         Reason.CURRENCY_MISMATCH,
+        Reason.CLEARING_ACCOUNT,
         Reason.ACCOUNT_CLOSED,
         Reason.ACCOUNT_FROZEN,
         Reason.INSUFFICIENT_FUNDS,
@@ -274,6 +286,11 @@ def test_a_payment_down_to_the_floor_and_up_to_the_ceiling_is_allowed() -> None:
     assert refusal(ASK, PAYER, brim) is None
     assert refusal(ASK, PAYER, FROZEN_PAYEE) is None
     assert refusal(ASK, locked_until=ASK.effective_time) is None
+
+
+def test_a_clearing_account_pays_and_is_paid_where_books_pay_each_other() -> None:
+    for debit, credit in ((CLEARING_PAYER, PAYEE), (PAYER, CLEARING_PAYEE)):
+        assert decide(ASK, debit, credit, None, is_between_books=True) is None
 
 
 def test_what_is_held_may_be_taken_although_nothing_is_available() -> None:
