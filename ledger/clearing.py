@@ -135,8 +135,7 @@ def leaving(to_book: str, request: TransferRequest) -> TransferRequest:
 def arriving(from_book: str, sent: Sent, locked_until: Instant) -> TransferRequest:
     """The transfer by which a payment arrives: of the time when it was done, or of the first that is not locked."""
     request = sent.transfer.request
-    match = _GOES_ON.fullmatch(request.source)
-    source = _joined(f"book:{from_book}@{sent.place}", match["source"] if match else "")
+    source = _joined(f"book:{from_book}@{sent.place}", without_destination(request.source))
     return replace(
         request,
         id=arrival_id(from_book, request.id),
@@ -173,6 +172,12 @@ def destination_in(source: str, credit: str) -> Destination | None:
     if match is None or not _is_for(credit, match["book"]):
         return None
     return Destination(match["book"], AccountId(match["account"]))
+
+
+def without_destination(source: str) -> str:
+    """Who asked for a transfer, whether it stays in its book or goes on to another."""
+    match = _GOES_ON.fullmatch(source)
+    return source if match is None else match["source"] or ""
 
 
 def origin_of(request: TransferRequest) -> Origin | None:

@@ -200,7 +200,7 @@ outbox_table = Table(
     PrimaryKeyConstraint("book_id", "seq", "position"),
     Index("ix_outbox_to_book", "book_id", "to_book", "seq", "position"),
     sqlite_strict=True,
-    comment="transfers to a clearing account that go on to an account of another book",
+    comment="entries that go on to another book: payments to its to_account, and refusals, without one, back to it",
 )
 
 inbox_table = Table(

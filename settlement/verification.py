@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import Rejected
 from core.exact import EXACT
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, Money
+from ledger.clearing import without_destination
 from ledger.database import Connection, Row
 from ledger.replay import Faults
 from ledger.tables import account_table, book_table, transfer_table
@@ -40,7 +41,7 @@ def verify(connection: Connection, book: int) -> tuple[str, ...]:
     }
     unknown: set[str] = set()
     for transfer in _transfers(connection, book):
-        agreement = transfer.source.removeprefix(SOURCE)
+        agreement = without_destination(transfer.source).removeprefix(SOURCE)
         billing = billings.get(agreement)
         if billing is None:
             unknown.add(agreement)

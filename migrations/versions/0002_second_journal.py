@@ -220,7 +220,7 @@ def _create() -> None:
         sa.Column("to_book", sa.Text(), nullable=False),
         sa.Column("to_account", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("book_id", "seq", "position", name=op.f("pk_outbox")),
-        comment="transfers to a clearing account that go on to an account of another book",
+        comment="entries that go on to another book: payments to its to_account, and refusals, without one, back to it",
         sqlite_strict=True,
     )
     op.create_index("ix_outbox_to_book", "outbox", ["book_id", "to_book", "seq", "position"], unique=False)

@@ -5,10 +5,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from ledgers import account, open_book
+from ledgers import PLANT, account, open_book, payment
 from settlements import Cell, agreement, sample
 
+from core.money import SEK
+from ledger.clearing import clearing_accounts
+from ledger.courier import send
 from ledger.database import open_engine, reading
+from ledger.transfer import Posted
 from settlement.verification import verify
 
 WORK_GONE = "DELETE FROM agreement WHERE agreement_id = 'work'"
@@ -127,6 +131,22 @@ def test_a_fault_names_its_agreement_its_transfer_and_its_batch(copy: Path) -> N
         f"agreement power: transfer {transfer.lower()} of batch {seq}: it paid -200000000 ledger units, "
         "the charges up to number 1 leave -300000000 to pay",
     )
+
+
+@pytest.mark.parametrize("name", ["work", "rent"])
+def test_a_payment_to_another_book_in_an_agreements_name_is_held_against_that_agreement(copy: Path, name: str) -> None:
+    """An agreement pays within its book: nobody else may say that it asked."""
+    with open_book(copy) as book:
+        book.open(account("line", "-1000 kr"), *clearing_accounts("hall-2", PLANT.id, SEK))
+        asked = payment("1", "line", "agv", "5 kr", reference=f"{name}#6", source=f"agreement:{name}")
+        (outcome,) = book.work(lambda batch: send(batch, "hall-2", [asked]))
+    assert isinstance(outcome, Posted)
+    said = {
+        "work": f"agreement work: transfer {outcome.transfer.id.hex()} of batch {outcome.transfer.seq}: "
+        "it is not between line and cell in SEK, as the agreement is",
+        "rent": "agreement rent: it has charges or transfers, and is missing itself",
+    }
+    assert faults(copy) == (said[name],)
 
 
 def test_charges_of_no_agreement_are_found(copy: Path) -> None:
