@@ -24,6 +24,7 @@ from app.options import DEMO_FILE, AsJson, DataOption, PlantOption, print_json
 from config.plant import load_plant
 from core.errors import Misconfigured, OutcomeUnknown, Problem, Unavailable
 from ledger.batch import Batch
+from ledger.courier import pay
 from ledger.history import History
 from ledger.plain_text_accounting import write_beancount, write_hledger
 from ledger.transfer import AlreadyPosted, Outcome, Reason, Refused, TransferRequest
@@ -225,7 +226,7 @@ def _post(writer: Writer, requests: Sequence[TransferRequest]) -> Imported:
 
 def _posting(requests: Sequence[TransferRequest]) -> Work[list[Outcome]]:
     def work(batch: Batch) -> list[Outcome]:
-        outcomes = list(batch.post([_as_imported(request) for request in requests]))
+        outcomes = pay(batch, [_as_imported(request) for request in requests])
         for place, outcome in enumerate(outcomes):
             if isinstance(outcome, Refused) and outcome.reason is Reason.CONFLICT:
                 earlier = batch.fetch(requests[place].id)

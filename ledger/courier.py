@@ -14,7 +14,7 @@ from itertools import groupby
 
 from core.errors import OutcomeUnknown, Rejected
 from ledger import outbox, store
-from ledger.account import AccountKind
+from ledger.account import AccountId, AccountKind
 from ledger.batch import Batch
 from ledger.clearing import (
     NOWHERE,
@@ -34,7 +34,7 @@ from ledger.clearing import (
 from ledger.database import Connection, Engine, reading
 from ledger.store import BookHead
 from ledger.tables import outbox_table
-from ledger.transfer import Outcomes, Posted, Reason, Refused, Transfer, TransferRequest
+from ledger.transfer import Outcome, Outcomes, Posted, Reason, Refused, Transfer, TransferRequest
 from ledger.writer import Writer
 
 PARCELS_MAX = 1_000
@@ -88,6 +88,44 @@ def send(batch: Batch, to_book: str, requests: Sequence[TransferRequest]) -> Out
     ]
     batch.append(outbox_table, sent)
     return outcomes
+
+
+def pay(batch: Batch, requests: Sequence[TransferRequest]) -> list[Outcome]:
+    """Post payments in their order; one whose `credit` is BOOK/ACCOUNT is sent to that account of another book."""
+    outcomes: list[Outcome] = []
+    for to_book, group in groupby(requests, _book_named):
+        asked = list(group)
+        outcomes += batch.post(asked) if to_book is None else _send_each(batch, to_book, asked)
+    return outcomes
+
+
+def _book_named(request: TransferRequest) -> str | None:
+    book, slash, _ = request.credit.partition("/")
+    return book if slash else None
+
+
+def _send_each(batch: Batch, to_book: str, requests: Sequence[TransferRequest]) -> list[Outcome]:
+    """As `send`, and what could never go there is refused."""
+    asked = [replace(each, credit=AccountId(each.credit.removeprefix(f"{to_book}/"))) for each in requests]
+    objections = [_objection_to_leaving(to_book, each) for each in asked]
+    able = [each for each, objection in zip(asked, objections, strict=True) if objection is None]
+    sent = iter(send(batch, to_book, able))
+    return [objection or _named(to_book, next(sent)) for objection in objections]
+
+
+def _objection_to_leaving(to_book: str, request: TransferRequest) -> Refused | None:
+    try:
+        leaving(to_book, request)
+    except Rejected as rejected:
+        return Refused(request, Reason.UNKNOWN_CREDIT_ACCOUNT, rejected.text)
+    return None
+
+
+def _named(to_book: str, outcome: Outcome) -> Outcome:
+    """The same; where there is no account for the other book, it is said in the words of who asked."""
+    if isinstance(outcome, Refused) and outcome.reason is Reason.UNKNOWN_CREDIT_ACCOUNT:
+        return replace(outcome, text=f"this book pays no book {to_book!r} in {outcome.request.amount.currency}")
+    return outcome
 
 
 class Courier:

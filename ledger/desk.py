@@ -9,6 +9,7 @@ from contextlib import suppress
 from core.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from core.ids import TransferId
 from ledger.batch import Batch
+from ledger.courier import pay
 from ledger.operations import Reader
 from ledger.transfer import Outcome, Reason, Refused, Transfer, TransferRequest
 from ledger.writer import Writer
@@ -28,7 +29,9 @@ class Desk:
         """Payments refused since the desk was opened."""
 
     async def post(self, request: TransferRequest) -> Outcome:
-        """Unavailable when the ledger cannot take it now, OutcomeUnknown when its answer was lost: ask again with the
+        """Pay an account of this book, or of another where `credit` is BOOK/ACCOUNT; posted is then: it has left.
+
+        Unavailable when the ledger cannot take it now, OutcomeUnknown when its answer was lost: ask again with the
         same id. A refusal is journalled."""
         outcome = await self._writer.run(lambda batch: self._post(batch, request))
         if isinstance(outcome, Refused):
@@ -48,7 +51,7 @@ class Desk:
         return await asyncio.to_thread(self._reader.find, transfer)
 
     def _post(self, batch: Batch, request: TransferRequest) -> Outcome:
-        (outcome,) = batch.post([request])
+        (outcome,) = pay(batch, [request])
         if isinstance(outcome, Refused) and self._why.get(request.id) is not outcome.reason:
             batch.record_refusal(outcome)
         return outcome

@@ -17,6 +17,7 @@ from core.errors import OutcomeUnknown, Rejected, Unavailable
 from core.ids import TransferId, derived_id
 from core.money import Money, currency
 from ledger.account import AccountId
+from ledger.clearing import destination_of
 from ledger.transfer import AlreadyPosted, Outcome, Posted, Refused, Transfer, TransferRequest
 from opcua_server.address_space import GET_STATUS, PAY, PAY_DECIMAL, Argument, account_of
 from opcua_server.nodes import VARIANT_TYPES, MethodCallback, ua_status
@@ -119,7 +120,8 @@ def _transfer_id(account: AccountId, request_id: str) -> TransferId:
 
 def _posted(code: ResultCode, transfer: Transfer) -> Answer:
     request = transfer.request
-    text = f"{request.amount} from {request.debit} to {request.credit} at {to_text(transfer.posted_time)}"
+    payee = destination_of(request) or request.credit
+    text = f"{request.amount} from {request.debit} to {payee} at {to_text(transfer.posted_time)}"
     return Answer(code, text, transfer.id)
 
 

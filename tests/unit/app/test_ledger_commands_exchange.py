@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from ledger_plants import LedgerPlant, plant_of
-from ledgers import account, payment
+from ledgers import PLANT, account, payment
 
 from core.clock import SECOND, Instant
 from core.errors import InvariantBroken, Misconfigured, Rejected, Unavailable
+from core.money import SEK
 from ledger.account import AccountKind, AccountType
+from ledger.clearing import clearing_accounts
 from ledger.database_lock import DatabaseLock
 from tests.conftest import RequireProgram
 
@@ -54,6 +56,18 @@ def row(amount: str, debit: str = "a", credit: str = "b", source: str = "", day:
 def sources(plant: LedgerPlant) -> list[str]:
     with plant.opened() as book, book.reader.history() as past:
         return [transfer.request.source for transfer in past.transfers()]
+
+
+def test_a_file_pays_an_account_of_another_book_where_it_names_the_book(plant: LedgerPlant, tmp_path: Path) -> None:
+    with plant.opened() as book:
+        book.open(*clearing_accounts("hall-2", PLANT.id, SEK))
+    file = csv_of(tmp_path, row("1", credit="hall-2/agv"), row("2"))
+    assert plant.lines("import", file) == ["2 posted, 0 already there, 0 refused"]
+    assert plant.lines("import", file) == ["0 posted, 2 already there, 0 refused"]
+    assert sources(plant) == ["import: to:hall-2/agv", "import:"]
+    out = tmp_path / "out.csv"
+    plant.lines("export", "--to", out)
+    assert plant.lines("import", out) == ["0 posted, 2 already there, 0 refused"]
 
 
 def test_a_file_is_posted_once_however_often_it_is_imported(plant: LedgerPlant, tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ from ledger.clearing import (
     clearing_id,
     return_id,
 )
-from ledger.courier import BookAt, Courier, Delivered, send, take_in
+from ledger.courier import BookAt, Courier, Delivered, pay, send, take_in
 from ledger.database import reading
+from ledger.desk import Desk
 from ledger.hold import HoldRefused
 from ledger.reconciliation import reconcile
 from ledger.transfer import AlreadyPosted, Outcome, Posted, Reason, Refused, Transfer
@@ -320,6 +321,52 @@ def test_a_payment_that_was_undone_before_it_arrived_does_not_arrive(books: Payi
     assert books.deliver("b", "a") == Delivered(returned=1)
     assert (books["a"].balance("p"), books["b"].balance("q")) == ("0.00 SEK", "0.00 SEK")
     assert books.reconcile("a", "b").is_settled
+    assert books.faults() == {}
+
+
+def test_who_names_a_book_and_an_account_pays_there_in_the_order_of_what_is_asked(books: PayingBooks) -> None:
+    books["a"].open(account("rich", "-100 kr"), account("poor"))
+    asked = [
+        payment("1", "rich", "poor", "5 kr"),
+        payment("2", "poor", "b/q", "3 kr"),
+        payment("3", "poor", "b/q", "3 kr"),
+        payment("4", "rich", "b/q/r", "1 kr"),
+        payment("5", "rich", "c/q", "1 kr"),
+        payment("6", "rich", "a/poor", "1 kr"),
+        payment("7", "rich", "/q", "1 kr"),
+        payment("8", "poor", "b/nobody", "2 kr"),
+    ]
+    outcomes = books["a"].work(lambda batch: pay(batch, asked))
+    said = [outcome.text if isinstance(outcome, Refused) else "" for outcome in outcomes]
+    assert said == [
+        "",
+        "",
+        "poor has 2.00 SEK available, 3.00 SEK was asked",
+        "expected the id of an account of b, got 'q/r'",
+        "this book pays no book 'c' in SEK",
+        "this book pays no book 'a' in SEK",
+        "expected a book's name of a to z, 0 to 9 and '-', got ''",
+        "",
+    ]
+    again = books["a"].work(lambda batch: pay(batch, asked))
+    assert [type(outcome) for outcome in again] == [AlreadyPosted if not text else Refused for text in said]
+    books.deliver_all()
+    assert (books["b"].balance("q"), books["a"].balance("poor")) == ("3.00 SEK", "2.00 SEK")
+    assert books.reconcile("a", "b").is_settled
+    assert books.faults() == {}
+
+
+async def test_the_desk_pays_another_book_and_writes_down_what_it_refuses(books: PayingBooks) -> None:
+    desk = Desk(books["a"].writer, books["a"].reader)
+    for _ in range(2):
+        sent = await desk.post(payment("1", "p", "b/q", "5 kr", source="user:anna"))
+        refused = await desk.post(payment("2", "p", "c/q", "5 kr", source="user:anna"))
+    assert isinstance(sent, AlreadyPosted)
+    assert isinstance(refused, Refused)
+    with books["a"].reader.history() as past:
+        assert [each.refused.text for each in past.refusals(10)] == ["this book pays no book 'c' in SEK"]
+    books.deliver_all()
+    assert books["b"].balance("q") == "5.00 SEK"
     assert books.faults() == {}
 
 
