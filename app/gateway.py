@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from app.couriers import Couriers
 from app.jobs import Jobs
 from app.memory import calm_collector
 from app.pipeline import Pipeline
@@ -60,6 +61,7 @@ class Parts:
     reader: Reader
     feed: ChangeFeed
     follower: Follower
+    couriers: Couriers
     server: BankServer
     settling: Engine
     pipeline: Pipeline
@@ -107,6 +109,7 @@ class Gateway:
             await parts.server.start(overview.statuses, parts.pipeline.ledger_status(overview.head))
             parts.jobs.start()
             parts.follower.start(overview.head.seq)
+            parts.couriers.start()
             self._started = parts.clock.now()
             calm_collector()
             if ready is not None:
@@ -114,6 +117,7 @@ class Gateway:
             try:
                 await parts.pipeline.run(parts.pollers, stop)
             finally:
+                await asyncio.to_thread(parts.couriers.stop)
                 parts.jobs.stop()
                 await asyncio.to_thread(parts.follower.stop)
                 await parts.server.stop()

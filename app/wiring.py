@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import settlement.verification
+from app.couriers import Couriers
 from app.gateway import Gateway, Parts
 from app.jobs import Jobs
 from app.pipeline import Pipeline
@@ -18,6 +19,8 @@ from connectors.poller import Poller
 from core.clock import Clock, SystemClock
 from core.errors import Misconfigured, Problem
 from core.sample import tag_id
+from ledger.courier import BookAt, Courier
+from ledger.database import Engine as DatabaseEngine
 from ledger.database import open_engine, sqlite_path
 from ledger.database_lock import DatabaseLock
 from ledger.desk import Desk
@@ -66,6 +69,8 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
             plant.ledger.gateway,
         )
         pipeline = Pipeline(settling, writer, desk, feed, server, book, lock)
+        at = BookAt(engine, book)
+        couriers = Couriers({other: Courier(BookAt(engine, other), at, writer) for other in plant.ledger.pays})
         pollers = [
             Poller(
                 machine.id,
@@ -79,13 +84,14 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
         yield Gateway(
             Parts(
                 parties=list(plant.parties.values()),
-                accounts=list(plant.accounts.values()),
+                accounts=[*plant.accounts.values(), *plant.accounts_for_books],
                 agreed_links=[(agreed.payer, agreed.payee) for agreed in plant.agreements.values()],
                 machine_of=plant.machine_of,
                 writer=writer,
                 reader=reader,
                 feed=feed,
-                follower=Follower(engine, reader, feed.offer),
+                follower=Follower(engine, reader, feed.offer, couriers.heard_of),
+                couriers=couriers,
                 server=server,
                 settling=settling,
                 pipeline=pipeline,
@@ -103,12 +109,22 @@ def reader(plant: Plant, data: Path | None, url: str | None = None) -> Reader:
     """The plant's ledger, or a copy of it at another `url`, to read beside whoever writes it; Misconfigured when there
     is none yet."""
     url = ledger_url(plant, data) if url is None else with_password(url, os.environ.get(PASSWORD_VARIABLE, ""))
+    return Reader(_opened(url), plant.ledger.book, AUDITORS)
+
+
+def books(plant: Plant, data: Path | None) -> dict[str, BookAt]:
+    """The plant's book and those that it pays, by name, to read beside whoever writes them; Misconfigured as above."""
+    engine = _opened(ledger_url(plant, data))
+    return {name: BookAt(engine, name) for name in (plant.ledger.book, *plant.ledger.pays)}
+
+
+def _opened(url: str) -> DatabaseEngine:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise Misconfigured([Problem(f"no ledger at {path}; run the plant first, or name its folder with --data")])
     engine = open_engine(url)
     check(engine)
-    return Reader(engine, plant.ledger.book, AUDITORS)
+    return engine
 
 
 def ledger_url(plant: Plant, data: Path | None) -> str:

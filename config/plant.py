@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from config.agreements import check_agreements
 from config.findings import Findings
 from config.reader import Document, read_file
-from config.references import check_accounts, check_meters, check_prices, check_users
+from config.references import check_accounts, check_books, check_meters, check_prices, check_users
 from config.sections import Machine, check_sections
 from core.errors import Misconfigured
 from core.money import Currency
@@ -34,6 +34,8 @@ class Plant:
     ledger: LedgerSettings
     parties: Mapping[PartyId, Party]
     accounts: Mapping[AccountId, Account]
+    accounts_for_books: Sequence[Account]
+    """Through which this book and those that it pays pay each other."""
     machine_of: Mapping[AccountId, str]
     machines: Mapping[str, Machine]
     meters: Mapping[TagId, Meter]
@@ -55,6 +57,7 @@ def check_plant(document: Document) -> Plant:
         raise Misconfigured(findings.problems)
     settings = check_sections(findings)
     accounts = check_accounts(findings, settings)
+    accounts_for_books = check_books(findings, settings, accounts)
     meters = check_meters(findings, settings)
     prices, price_units = check_prices(findings, settings)
     agreements = check_agreements(findings, settings, meters, price_units)
@@ -71,6 +74,7 @@ def check_plant(document: Document) -> Plant:
             PartyId(id): Party(PartyId(id), party.name, party.organisation) for id, party in settings.parties.items()
         },
         accounts=accounts,
+        accounts_for_books=accounts_for_books,
         machine_of={AccountId(id): each.machine for id, each in settings.accounts.items() if each.machine is not None},
         machines=settings.machines,
         meters=meters,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from config.findings import Findings
 from config.meters import build_meter
 from config.sections import PlantSettings
@@ -11,6 +13,7 @@ from core.money import UNITS_MAX, Currency, Money
 from core.quantity import Unit, parse_unit
 from core.sample import TagId
 from ledger.account import Account, AccountId, AccountKind, no_floor
+from ledger.clearing import BOOK_CHARACTERS_MAX, CLEARING, clearing_accounts, unclaimed_id
 from ledger.settings import KINDS_OF_MACHINES, KINDS_WITHOUT_FLOOR, AccountSettings
 from settlement.meter import Meter
 from settlement.prices import PriceSeries, load_price_csv
@@ -35,6 +38,9 @@ def _account(findings: Findings, id: AccountId, settings: AccountSettings, of_pl
         if isinstance(limit, Money) and limit.currency != currency:
             findings.add(f"the {key} is in {limit.currency}, the account in {currency}", (*path, key))
     kind = settings.kind or (AccountKind.PARTY if settings.machine is None else AccountKind.MACHINE)
+    if kind is AccountKind.CLEARING:
+        text = "is a kind of account that the book opens itself, for each book that ledger.pays names"
+        findings.add(text, (*path, "kind"))
     if settings.machine is not None and kind not in KINDS_OF_MACHINES:
         text = f"stands beside kind: {kind}; a machine's account is of kind {' or '.join(KINDS_OF_MACHINES)}"
         findings.add(text, (*path, "machine"), at_key=True)
@@ -69,6 +75,45 @@ def account_currency(account: AccountSettings, of_plant: Currency) -> Currency:
         return account.currency
     limits = (limit.currency for limit in (account.floor, account.ceiling) if isinstance(limit, Money))
     return next(limits, of_plant)
+
+
+def check_books(findings: Findings, settings: PlantSettings, accounts: Mapping[AccountId, Account]) -> list[Account]:
+    """The accounts through which this book and others pay each other; none where it pays no other."""
+    ledger = settings.ledger
+    if ledger.owner is not None:
+        findings.refers(("ledger", "owner"), ("parties",), "party")
+    for name in findings.document.entries(("accounts",)):
+        if name.startswith(CLEARING):
+            text = "is a name for the accounts that the book opens itself, for the books it pays; see ledger.pays"
+            findings.add(text, ("accounts", name), at_key=True)
+    if not ledger.pays:
+        return []
+    if ledger.owner is None:
+        findings.add("is missing; expected the party whose book this is", ("ledger", "owner"))
+    if len(ledger.book) > BOOK_CHARACTERS_MAX:
+        findings.add(_too_long(ledger.book), ("ledger", "book"))
+    for place, book in enumerate(ledger.pays):
+        path = ("ledger", "pays", place)
+        if book == ledger.book:
+            findings.add("is this book itself; its accounts pay each other without more", path)
+        elif book in ledger.pays[:place]:
+            findings.add(f"names {book!r} again", path)
+        elif len(book) > BOOK_CHARACTERS_MAX:
+            findings.add(_too_long(book), path)
+    currencies = dict.fromkeys([settings.plant.currency, *(account.currency for account in accounts.values())])
+    for id in map(unclaimed_id, currencies):
+        if id in accounts:
+            text = "is opened by the book itself, for money that came back from another"
+            findings.add(text, ("accounts", id), at_key=True)
+    if findings.problems or ledger.owner is None:
+        return []
+    pairs = [(book, of) for of in currencies for book in ledger.pays]
+    opened = [account for book, of in pairs for account in clearing_accounts(book, ledger.owner, of)]
+    return list({account.id: account for account in opened}.values())
+
+
+def _too_long(book: str) -> str:
+    return f"a book that others pay has a name of {BOOK_CHARACTERS_MAX} characters at most, got {len(book)}"
 
 
 def check_users(findings: Findings) -> None:

@@ -20,13 +20,21 @@ WAIT_SECONDS = 1
 class Follower:
     """A thread that offers every change of a shared book, in the book's order; what this process wrote comes twice.
 
-    Only PostgreSQL has books that several processes write; on SQLite there is nothing to follow.
+    Only PostgreSQL has books that several processes write; on SQLite there is nothing to follow. `heard_of` is told the
+    name of every book in the database that was written, this one too.
     """
 
-    def __init__(self, engine: Engine, reader: Reader, offer: Callable[[Committed], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        reader: Reader,
+        offer: Callable[[Committed], None],
+        heard_of: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._engine = engine
         self._reader = reader
         self._offer = offer
+        self._heard_of = heard_of
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-follower", daemon=True)
         self._seq = 0
@@ -45,8 +53,10 @@ class Follower:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                for _ in _notifications(self._engine, self._stop):
+                for books in _notifications(self._engine, self._stop):
                     self._catch_up()
+                    for book in books:
+                        self._heard_of(book)
             except (Unavailable, Rejected):
                 self._stop.wait(WAIT_SECONDS)
 
@@ -57,15 +67,15 @@ class Follower:
             self._offer(changed)
 
 
-def _notifications(engine: Engine, stop: threading.Event) -> Iterator[None]:
-    """Something after each notification, and at least every so often, until `stop`."""
+def _notifications(engine: Engine, stop: threading.Event) -> Iterator[set[str]]:
+    """The books of each notification, and at least every so often none, until `stop`."""
     connection = connect(engine).execution_options(isolation_level="AUTOCOMMIT")
+    books: set[str] = set()
     try:
         run(connection, f"LISTEN {CHANNEL}")
         while not stop.is_set():
-            yield
-            for _ in driver_of(connection).notifies(timeout=WAIT_SECONDS, stop_after=1):
-                pass
+            yield books
+            books = {each.payload for each in driver_of(connection).notifies(timeout=WAIT_SECONDS, stop_after=1)}
     except (DBAPIError, errors_of(connection).Error) as error:
         raise Unavailable(f"the database cannot be followed: {said(error)}") from error
     finally:

@@ -200,6 +200,14 @@ class LedgerSettings(_Settings):
     gateway: Annotated[
         str, Field(pattern=BOOK_PATTERN, description="This gateway, among those that share the book; never renamed.")
     ] = "main"
+    pays: Annotated[
+        tuple[Annotated[str, Field(pattern=BOOK_PATTERN)], ...],
+        Field(description="Other books in this database: this one pays them and is paid by them."),
+    ] = ()
+    owner: Annotated[
+        PartyId | None,
+        Field(description="The party whose book this is; needed with pays: its are the accounts for other books."),
+    ] = None
 
 
 class PartySettings(_Settings):

@@ -216,7 +216,26 @@ machines:''',
     assert accounts[AccountId("line")].ceiling_units == UNITS_MAX
 
 
-@pytest.mark.parametrize("kind", AccountKind)
+def test_a_book_opens_an_account_for_each_book_it_pays_in_each_currency_it_has(tmp_path: Path) -> None:
+    text = """
+plant: {name: P}
+ledger: {book: hall-1, pays: [hall-2, hall-3], owner: maker}
+parties: {maker: {name: M}, movers: {name: F}}
+accounts: {a: {owner: movers, name: A}, b: {owner: movers, name: B, currency: EUR}}
+"""
+    plant = plant_of(tmp_path, text)
+    opened = {account.id: account for account in plant.accounts_for_books}
+    names = [
+        f"{name}-{code}" for code in ("sek", "eur") for name in ("clearing-hall-2", "unclaimed", "clearing-hall-3")
+    ]
+    assert list(opened) == names
+    assert {account.owner for account in opened.values()} == {"maker"}
+    assert opened[AccountId("clearing-hall-3-eur")].kind is AccountKind.CLEARING
+    assert list(plant.accounts) == ["a", "b"]
+    assert plant_of(tmp_path, text.replace("pays: [hall-2, hall-3], ", "")).accounts_for_books == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in AccountKind if kind is not AccountKind.CLEARING])
 def test_only_mirrors_of_what_is_outside_pay_without_limit(tmp_path: Path, kind: AccountKind) -> None:
     text = f"plant: {{name: P}}\nparties: {{p: {{name: P}}}}\naccounts: {{a: {{owner: p, name: A, kind: {kind}}}}}\n"
     account = plant_of(tmp_path, text).accounts[AccountId("a")]
