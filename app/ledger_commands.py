@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app import (
+    ledger_clearing_commands,
     ledger_exchange_commands,
     ledger_proof_commands,
     ledger_reading_commands,
@@ -93,3 +94,4 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(ledger_exchange_commands.import_)
+app.command("reconcile")(ledger_clearing_commands.reconcile_)

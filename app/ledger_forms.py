@@ -9,8 +9,10 @@ from core.clock import to_text
 from core.money import Money
 from ledger.account import AccountId
 from ledger.balance import AccountStatus
+from ledger.clearing import Returned
 from ledger.history import Refusal
 from ledger.hold import NEVER, Hold
+from ledger.reconciliation import UnderWay
 from ledger.transfer import Transfer, TransferRequest
 from ledger.transfer_files import kind_text
 
@@ -109,6 +111,24 @@ def refusal_line(refusal: Refusal) -> str:
         f"{to_text(refusal.posted_time)}  {request.amount!s:>20}  {request.debit:<20} {request.credit:<20} "
         f"{refused.reason}: {refused.text}  {request.id.hex()}"
     )
+
+
+def parcel_line(under_way: UnderWay) -> str:
+    parcel, way = under_way.parcel, f"{under_way.from_book} to {under_way.to_book}"
+    if isinstance(parcel, Returned):
+        when, what = parcel.refused_time, f"refused: {parcel.reason}"
+    else:
+        when, what = parcel.transfer.posted_time, f"{parcel.transfer.request.debit} pays {parcel.destination.account}"
+    return f"{to_text(when)}  {parcel.amount!s:>20}  {way:<20} {what}  entry {parcel.place}"
+
+
+def parcel_json(under_way: UnderWay) -> dict[str, Any]:
+    parcel = under_way.parcel
+    place = {"batch": parcel.place.seq, "position": parcel.place.position}
+    shared = {"from": under_way.from_book, "to": under_way.to_book, **place, **amount_json(parcel.amount)}
+    if isinstance(parcel, Returned):
+        return {**shared, "refused_time": to_text(parcel.refused_time), "reason": parcel.reason.value}
+    return {**shared, "payee": parcel.destination.account, "transfer": transfer_json(parcel.transfer)}
 
 
 def amount_json(amount: Money) -> dict[str, str]:

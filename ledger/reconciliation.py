@@ -56,11 +56,25 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenIn:
+    """How far one book has taken another in, and how much it has not."""
+
+    from_book: str
+    to_book: str
+    up_to: Place
+    """The last entry of the sender that was taken in."""
+    under_way: int
+    """Parcels behind it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciliation:
     """Two books beside each other at one moment."""
 
     owed: tuple[Owed, ...]
     """One for each currency in which they have accounts for each other."""
+    taken_in: tuple[TakenIn, TakenIn]
+    """What left ours, and what left theirs."""
     under_way: tuple[UnderWay, ...]
     """The first of each direction, in the order they left; a payment that was refused is under way until it is back."""
     misfit: str = ""
@@ -89,7 +103,8 @@ def reconcile(ours: BookAt, theirs: BookAt) -> Reconciliation:
         problems = [way.problem for way in ways if way.problem]
         wrong = [each.ours.currency for each in owed if each.difference]
         misfit = problems[0] if problems else _first_misfit(ways, wrong[0]) if wrong else ""
-        return Reconciliation(tuple(owed), (*ways[0].first, *ways[1].first), misfit)
+        taken_in = ways[0].taken_in, ways[1].taken_in
+        return Reconciliation(tuple(owed), taken_in, (*ways[0].first, *ways[1].first), misfit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +141,7 @@ class _Way:
         self.receiver = receiver
         self.cursor = receiver.cursor_for(sender)
         self.units: defaultdict[Currency, int] = defaultdict(int)
+        self.count = 0
         self.first: list[UnderWay] = []
         self.refused: set[TransferId] = set()
         """Payments of the receiver that the sender refused, by the ids they would have arrived under."""
@@ -144,7 +160,12 @@ class _Way:
             yield from parcels
             place = parcels[-1].place
 
+    @property
+    def taken_in(self) -> TakenIn:
+        return TakenIn(self.sender.name, self.receiver.name, self.cursor, self.count)
+
     def _count(self, parcel: Parcel) -> None:
+        self.count += 1
         if len(self.first) < UNDER_WAY_SHOWN_MAX:
             self.first.append(UnderWay(self.sender.name, self.receiver.name, parcel))
         if isinstance(parcel, Returned):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from core.clock import ManualClock
 
 FILE = """
 plant: {{name: Verkstaden, timezone: {zone}}}
-ledger: {{url: "{url}", book: test}}
+ledger: {{url: "{url}", book: {book}{more}}}
+parties: {{plant: {{name: Plant AB}}}}
 """
 
 
@@ -50,7 +51,10 @@ class LedgerPlant:
         return json.loads("\n".join(self.lines(*arguments, "--json")))
 
 
-def plant_of(folder: Path, url: str, zone: str = "Europe/Stockholm") -> LedgerPlant:
+def plant_of(
+    folder: Path, url: str, zone: str = "Europe/Stockholm", book: str = "test", pays: Sequence[str] = ()
+) -> LedgerPlant:
     file = folder / "factory.yaml"
-    file.write_text(FILE.format(url=url, zone=zone))
+    more = f", pays: [{', '.join(pays)}], owner: plant" if pays else ""
+    file.write_text(FILE.format(url=url, zone=zone, book=book, more=more))
     return LedgerPlant(file, url)
