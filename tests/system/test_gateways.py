@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -147,6 +148,29 @@ async def test_a_follower_offers_the_changes_of_others_in_the_books_order(postgr
         assert seqs == sorted(set(seqs))
         newest = {status.account.id: str(status.balance) for committed in seen for status in committed.statuses}
         assert newest == {"a": "-20.00 SEK", "b": "20.00 SEK"}
+
+
+async def test_a_follower_hears_of_every_book_in_the_database(postgresql_url: str) -> None:
+    with open_book(postgresql_url) as ours, open_book(postgresql_url, name="other") as other:
+        ours.open(account("a"))
+        loop, heard, is_over = asyncio.get_running_loop(), set[str](), asyncio.Event()
+
+        def hear_of(book: str) -> None:
+            heard.add(book)
+            if heard == {"test", "other"}:
+                loop.call_soon_threadsafe(is_over.set)
+
+        follower = Follower(ours.engine, ours.reader, lambda _: None, hear_of)
+        follower.start(ours.reader.overview().head.seq)
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                for n in itertools.count():
+                    for book in (ours, other):
+                        await asyncio.to_thread(book.open, account(f"a-{n}"))
+                    if is_over.is_set():
+                        break
+        finally:
+            await asyncio.to_thread(follower.stop)
 
 
 def test_a_gateways_name_is_taken_once(postgresql_url: str) -> None:

@@ -1,0 +1,120 @@
+"""Two halls, each a gateway with a book of its own, pay each other through one PostgreSQL; one of them is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncua import ua
+
+from opcua_server.security import write_password_file
+from tests.support.plant import PASSWORD, Running, eventually, myntverk
+from tests.support.scada import Screen, screen
+
+PAYMENTS = 40
+KILLED_AFTER = 20
+PAYEES = ("agv", "agv", "nobody")
+"""Every third payment is refused by the other book, and comes back."""
+SECONDS_MAX = 60.0
+
+PLANT = """
+plant: {{name: {book}}}
+ledger: {{url: "{url}", book: {book}, gateway: {book}, pays: [{other}], owner: maker}}
+parties: {{maker: {{name: Tillverkaren AB}}}}
+accounts:
+  line: {{owner: maker, name: Linje, floor: -1000 kr}}
+  agv: {{owner: maker, name: Truck}}
+opcua: {{endpoint: "opc.tcp://127.0.0.1:0"}}
+users:
+  anna: {{role: operator, pays_from: [line], password_file: anna}}
+"""
+
+
+class Hall:
+    """A gateway as a process of its own, and what an operator does with it."""
+
+    def __init__(self, folder: Path, url: str, book: str, other: str) -> None:
+        self.book, self.other = book, other
+        self.data = folder / book
+        self.file = folder / f"{book}.yaml"
+        self.file.write_text(PLANT.format(book=book, other=other, url=url))
+        write_password_file(self.data / "anna", PASSWORD)
+        self._log = folder / f"{book}.log"
+        self.start()
+
+    def start(self) -> None:
+        self.running = Running(self.file, self.data, self._log)
+
+    def close(self) -> None:
+        if self.running.process.poll() is None:
+            self.running.kill()
+
+    def read(self, command: str) -> Any:
+        """What a command of the ledger says in JSON; it must end well."""
+        said = myntverk("ledger", command, "--plant", self.file, "--data", self.data, "--json")
+        assert said.returncode == 0, said.stdout + said.stderr
+        return json.loads(said.stdout)
+
+    def between(self) -> Any:
+        (found,) = self.read("reconcile")["books"]
+        return found
+
+    def balances(self) -> dict[str, Decimal]:
+        return {account["id"]: Decimal(account["balance"]) for account in self.read("accounts")}
+
+    async def pay(self, first: int, last: int, killed_after: int | None = None) -> None:
+        """Pay the other hall so many times, 1 kr each, as a PLC does; at one of them this hall dies."""
+        async with screen(self.running.endpoint, "anna", PASSWORD) as seen:
+            for n in range(first, last):
+                if n == killed_after:
+                    self.running.kill()
+                code, text, _ = await self._pay(seen, n)
+                assert code in (0, 1), text
+
+    async def _pay(self, seen: Screen, n: int) -> Any:
+        payee = f"{self.other}/{PAYEES[n % len(PAYEES)]}"
+        asked = [f"{n}", "1", "SEK", payee, f"R{n}"]
+        line, method = seen.node("Accounts.line"), seen.node("Accounts.line.PayDecimal")
+        return await asyncio.wait_for(line.call_method(method, *asked), SECONDS_MAX)
+
+
+@pytest.fixture
+def halls(tmp_path: Path, postgresql_url: str) -> Iterator[tuple[Hall, Hall]]:
+    one = Hall(tmp_path, postgresql_url, "hall-1", "hall-2")
+    assert one.running.endpoint
+    other = Hall(tmp_path, postgresql_url, "hall-2", "hall-1")
+    try:
+        yield one, other
+    finally:
+        one.close()
+        other.close()
+
+
+async def test_two_gateways_pay_each_other_though_one_is_killed_in_the_middle(halls: tuple[Hall, Hall]) -> None:
+    one, other = halls
+    there, back = await asyncio.gather(
+        one.pay(0, PAYMENTS), other.pay(0, PAYMENTS, KILLED_AFTER), return_exceptions=True
+    )
+    assert there is None, there
+    assert isinstance(back, OSError | ua.UaError | TimeoutError), back
+    await one.pay(PAYMENTS, PAYMENTS + 1)  # whatever was under way before: this one finds nobody there
+    waiting = one.between()
+    assert (waiting["fits"], waiting["settled"]) == (True, False)
+    other.start()
+    await other.pay(0, PAYMENTS + 1)
+    eventually(lambda: one.between()["settled"], SECONDS_MAX, "everything to arrive or to come back")
+    paid = sum(PAYEES[n % len(PAYEES)] == "agv" for n in range(PAYMENTS + 1))
+    for hall in halls:
+        balances = hall.balances()
+        assert (balances["line"], balances["agv"]) == (-paid, paid)
+        assert balances[f"clearing-{hall.other}-sek"] == balances["unclaimed-sek"] == 0
+        assert hall.between()["fits"]
+        assert hall.read("verify")["verified"]
+    assert one.running.told("payments to another book came back", book="hall-2")
+    assert [hall.running.end() for hall in halls] == [0, 0]
+    assert one.between()["settled"]
