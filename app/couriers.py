@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from core.errors import InvariantBroken, OutcomeUnknown, Rejected, Unavailable
+from core.errors import OutcomeUnknown, Rejected, Unavailable
 from ledger.courier import Courier
 
 WAIT_SECONDS = 2.0
@@ -65,7 +65,7 @@ class _Round:
                 self._deliver()
             except (Unavailable, OutcomeUnknown, Rejected) as problem:
                 self._tell(str(problem))
-            except InvariantBroken:
+            except Exception:  # a bug of ours, whatever its name: this courier stops, everything else goes on
                 log.critical("the book takes nothing in from another any more", book=self._book, exc_info=True)
                 return
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ KILLED_AFTER = 20
 PAYEES = ("agv", "agv", "nobody")
 """Every third payment is refused by the other book, and comes back."""
 SECONDS_MAX = 60.0
+NO_BOOK = "unknown_book: there is no book 'hall-2' in this database"
 
 PLANT = """
 plant: {{name: {book}}}
@@ -40,19 +42,26 @@ class Hall:
 
     def __init__(self, folder: Path, url: str, book: str, other: str) -> None:
         self.book, self.other = book, other
-        self.data = folder / book
+        self.data = folder / "data"
         self.file = folder / f"{book}.yaml"
         self.file.write_text(PLANT.format(book=book, other=other, url=url))
         write_password_file(self.data / "anna", PASSWORD)
         self._log = folder / f"{book}.log"
-        self.start()
+        self._runs: list[Running] = []
+
+    @property
+    def running(self) -> Running:
+        return self._runs[-1]
 
     def start(self) -> None:
-        self.running = Running(self.file, self.data, self._log)
+        """Until clients can connect."""
+        self._runs.append(Running(self.file, self.data, self._log))
+        assert self.running.endpoint
 
     def close(self) -> None:
-        if self.running.process.poll() is None:
-            self.running.kill()
+        for each in self._runs:
+            if each.process.poll() is None:
+                each.kill()
 
     def read(self, command: str) -> Any:
         """What a command of the ledger says in JSON; it must end well."""
@@ -85,14 +94,20 @@ class Hall:
 
 @pytest.fixture
 def halls(tmp_path: Path, postgresql_url: str) -> Iterator[tuple[Hall, Hall]]:
-    one = Hall(tmp_path, postgresql_url, "hall-1", "hall-2")
-    assert one.running.endpoint
-    other = Hall(tmp_path, postgresql_url, "hall-2", "hall-1")
+    with two_halls(tmp_path, postgresql_url) as found:
+        for hall in found:
+            hall.start()
+        yield found
+
+
+@contextmanager
+def two_halls(folder: Path, url: str) -> Iterator[tuple[Hall, Hall]]:
+    halls = Hall(folder, url, "hall-1", "hall-2"), Hall(folder, url, "hall-2", "hall-1")
     try:
-        yield one, other
+        yield halls
     finally:
-        one.close()
-        other.close()
+        for hall in halls:
+            hall.close()
 
 
 async def test_two_gateways_pay_each_other_though_one_is_killed_in_the_middle(halls: tuple[Hall, Hall]) -> None:
@@ -118,3 +133,20 @@ async def test_two_gateways_pay_each_other_though_one_is_killed_in_the_middle(ha
     assert one.running.told("payments to another book came back", book="hall-2")
     assert [hall.running.end() for hall in halls] == [0, 0]
     assert one.between()["settled"]
+
+
+async def test_on_one_file_a_payment_waits_until_the_other_books_gateway_runs(tmp_path: Path) -> None:
+    with two_halls(tmp_path, f"sqlite:///{tmp_path / 'data' / 'book.db'}") as (one, other):
+        one.start()
+        await one.pay(1, 3)  # one to the truck, one to nobody
+        assert one.running.told("what another book sends waits", book="hall-2", problem=NO_BOOK)
+        assert one.running.end() == 0
+        other.start()
+        eventually(lambda: other.running.told("payments of another book were refused"), SECONDS_MAX, "their arrival")
+        assert other.running.end() == 0
+        assert (other.balances()["agv"], one.balances()["line"]) == (1, -2)
+        one.start()
+        eventually(lambda: one.running.told("payments to another book came back"), SECONDS_MAX, "what comes back")
+        assert one.running.end() == 0
+        assert one.balances()["line"] == -1
+        assert one.between()["settled"]

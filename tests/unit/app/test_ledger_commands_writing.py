@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from ledger_plants import LedgerPlant, plant_of
-from ledgers import account, payment
+from ledgers import PLANT, account, payment
 
 from core.clock import from_datetime
 from core.errors import Rejected, Unavailable
 from core.ids import TransferId, derived_id
+from core.money import SEK
+from ledger.clearing import clearing_accounts
+from ledger.courier import send
 from ledger.database_lock import DatabaseLock
 from ledger.transfer import Posted, Reason, Refused, TransferRequest
 
@@ -131,3 +134,16 @@ def test_nothing_is_written_by_hand_beside_a_gateway_on_sqlite(tmp_path: Path) -
         assert isinstance(plant.run(*command).exception, Unavailable)
     assert plant.lines("lock") == ["nothing is locked"]
     gateway.release()
+
+
+def test_a_payment_to_another_book_is_not_undone_in_this_one(plant: LedgerPlant) -> None:
+    with plant.opened() as book:
+        book.open(*clearing_accounts("hall-2", PLANT.id, SEK))
+        (sent,) = book.work(lambda batch: send(batch, "hall-2", [payment("2", "a", "agv", "1 kr")]))
+    assert isinstance(sent, Posted)
+    result = plant.run("reverse", sent.transfer.id.hex(), "--text", "wrong hall")
+    assert result.exit_code == 1
+    assert result.stdout == (
+        "refused: clearing_account: a payment between two books is not undone in one of them; "
+        "have it paid back by the other book\n"
+    )
