@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncua import ua
 
+from app import wiring
+from config.plant import load_plant
+from ledger.operations import Reader
+from ledger.reconciliation import Reconciliation, reconcile
 from opcua_server.security import write_password_file
 from tests.support.plant import PASSWORD, Running, eventually, myntverk
 from tests.support.scada import Screen, screen
@@ -63,18 +65,17 @@ class Hall:
             if each.process.poll() is None:
                 each.kill()
 
-    def read(self, command: str) -> Any:
-        """What a command of the ledger says in JSON; it must end well."""
-        said = myntverk("ledger", command, "--plant", self.file, "--data", self.data, "--json")
-        assert said.returncode == 0, said.stdout + said.stderr
-        return json.loads(said.stdout)
+    @property
+    def reader(self) -> Reader:
+        return wiring.reader(load_plant(self.file), self.data)
 
-    def between(self) -> Any:
-        (found,) = self.read("reconcile")["books"]
-        return found
+    def between(self) -> Reconciliation:
+        books = wiring.books(load_plant(self.file), self.data)
+        return reconcile(books[self.book], books[self.other])
 
-    def balances(self) -> dict[str, Decimal]:
-        return {account["id"]: Decimal(account["balance"]) for account in self.read("accounts")}
+    def balance(self, account: str) -> str:
+        (found,) = (each for each in self.reader.overview().statuses if each.account.id == account)
+        return str(found.balance)
 
     async def pay(self, first: int, last: int, killed_after: int | None = None) -> None:
         """Pay the other hall so many times, 1 kr each, as a PLC does; at one of them this hall dies."""
@@ -118,21 +119,21 @@ async def test_two_gateways_pay_each_other_though_one_is_killed_in_the_middle(ha
     assert there is None, there
     assert isinstance(back, OSError | ua.UaError | TimeoutError), back
     await one.pay(PAYMENTS, PAYMENTS + 1)  # whatever was under way before: this one finds nobody there
-    waiting = one.between()
-    assert (waiting["fits"], waiting["settled"]) == (True, False)
+    assert (one.between().misfit, one.between().is_settled) == ("", False)
     other.start()
     await other.pay(0, PAYMENTS + 1)
-    eventually(lambda: one.between()["settled"], SECONDS_MAX, "everything to arrive or to come back")
+    eventually(lambda: one.between().is_settled, SECONDS_MAX, "everything to arrive or to come back")
     paid = sum(PAYEES[n % len(PAYEES)] == "agv" for n in range(PAYMENTS + 1))
     for hall in halls:
-        balances = hall.balances()
-        assert (balances["line"], balances["agv"]) == (-paid, paid)
-        assert balances[f"clearing-{hall.other}-sek"] == balances["unclaimed-sek"] == 0
-        assert hall.between()["fits"]
-        assert hall.read("verify")["verified"]
+        assert (hall.balance("line"), hall.balance("agv")) == (f"-{paid}.00 SEK", f"{paid}.00 SEK")
+        assert hall.balance(f"clearing-{hall.other}-sek") == hall.balance("unclaimed-sek") == "0.00 SEK"
+        assert hall.between().misfit == ""
+        assert hall.reader.verify().faults == ()
     assert one.running.told("payments to another book came back", book="hall-2")
     assert [hall.running.end() for hall in halls] == [0, 0]
-    assert one.between()["settled"]
+    said = myntverk("ledger", "reconcile", "--plant", one.file)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "add up to 0.00" in said.stdout
 
 
 async def test_on_one_file_a_payment_waits_until_the_other_books_gateway_runs(tmp_path: Path) -> None:
@@ -144,9 +145,9 @@ async def test_on_one_file_a_payment_waits_until_the_other_books_gateway_runs(tm
         other.start()
         eventually(lambda: other.running.told("payments of another book were refused"), SECONDS_MAX, "their arrival")
         assert other.running.end() == 0
-        assert (other.balances()["agv"], one.balances()["line"]) == (1, -2)
+        assert (other.balance("agv"), one.balance("line")) == ("1.00 SEK", "-2.00 SEK")
         one.start()
         eventually(lambda: one.running.told("payments to another book came back"), SECONDS_MAX, "what comes back")
         assert one.running.end() == 0
-        assert one.balances()["line"] == -1
-        assert one.between()["settled"]
+        assert one.balance("line") == "-1.00 SEK"
+        assert one.between().is_settled
