@@ -12,7 +12,7 @@ from ledger.courier import Courier
 
 WAIT_SECONDS = 2.0
 """A book is looked at this often, when nothing is heard of it."""
-REST_SECONDS = 0.1
+REST_SECONDS = 0.5
 """Between two looks at a book that is heard of all the time: what it sends meanwhile is taken in together."""
 
 log = structlog.get_logger()

@@ -85,6 +85,7 @@ class Hall:
                     self.running.kill()
                 code, text, _ = await self._pay(seen, n)
                 assert code in (0, 1), text
+                assert f"to {self.other}/" in text
 
     async def _pay(self, seen: Screen, n: int) -> Any:
         payee = f"{self.other}/{PAYEES[n % len(PAYEES)]}"
