@@ -296,3 +296,22 @@ seal_table = Table(
     sqlite_strict=True,
     comment="leaves: the hash of each entry, in the order of their positions",
 )
+
+archive_table = Table(
+    "archive",
+    metadata,
+    _integer("book_id"),
+    _integer("first_seq"),
+    _integer("last_seq"),
+    _integer("first_month"),
+    _integer("last_month"),
+    _integer("transfers"),
+    _text("file"),
+    _bytes("sha256"),
+    PrimaryKeyConstraint("book_id", "first_seq"),
+    CheckConstraint("first_seq BETWEEN 1 AND last_seq", name="batches_in_order"),
+    CheckConstraint("first_month <= last_month", name="months_in_order"),
+    CheckConstraint("length(sha256) = 32", name="sha256_has_32_bytes"),
+    sqlite_strict=True,
+    comment="batches whose transfers and leaves stand in a file; of their leaves the root is left in their seals",
+)

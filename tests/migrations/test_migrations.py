@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 import ledger.tables  # noqa: F401  adds its tables
+import migrations
 import settlement.store  # noqa: F401  adds its tables
 from core.errors import Misconfigured
-from ledger.database import metadata, open_engine, transaction
+from ledger.database import Engine, metadata, open_engine, transaction
 from migrations import upgrade
 
 
@@ -36,3 +39,31 @@ def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Misconfigured, match="start the newer program"):
         upgrade(engine)
+
+
+def test_a_database_goes_back_a_version_as_long_as_nothing_was_archived(database_url: str) -> None:
+    engine = open_engine(database_url)
+    upgrade(engine)
+    row = f"INSERT INTO archive VALUES (1, 1, 2, 202601, 202603, 5, 'a.sqlite', {_blob(engine)})"
+    with engine.connect() as connection, transaction(connection):
+        connection.exec_driver_sql(row)
+    with pytest.raises(Misconfigured, match="months of a book were archived"):
+        _downgrade(engine)
+    with engine.connect() as connection, transaction(connection):
+        connection.exec_driver_sql("DELETE FROM archive")
+    _downgrade(engine)
+    with engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == "0002"
+    upgrade(engine)
+
+
+def _blob(engine: Engine) -> str:
+    return "zeroblob(32)" if engine.dialect.name == "sqlite" else f"'\\x{'00' * 32}'::bytea"
+
+
+def _downgrade(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection.execution_options(write=True)
+        command.downgrade(config, "0002")
