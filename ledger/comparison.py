@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import groupby, islice
 from typing import Any
 
 from core.money import CURRENCIES, Money
 from ledger import outbox, statement, store, tables
+from ledger.archived import load_archives, opened, streamed_from_archives
 from ledger.database import Connection, Row
-from ledger.replay import Faults, Replay, ReplayedAccount
-from ledger.statements import run
+from ledger.replay import FAULTS_SHOWN_MAX, Faults, Replay, ReplayedAccount
+from ledger.statements import VALUES_PER_SELECT, run, run_for_any
 from ledger.store import BookHead
 from ledger.totals import HOUR
 
 ROWS_READ_AHEAD = 1_000
+LINKS_AT_ONCE = 1_000
 
 _COLUMNS = {
     "account": "account_id",
@@ -31,11 +37,13 @@ _COLUMNS = {
 
 
 class Postings:
-    """Every account's postings, read beside the replay, batch by batch."""
+    """Every account's postings after a batch, read beside the replay, batch by batch."""
 
-    def __init__(self, connection: Connection, book: int, replay: Replay, faults: Faults) -> None:
+    def __init__(self, connection: Connection, book: int, replay: Replay, faults: Faults, after: int = 0) -> None:
         table = tables.posting_table
         query = table.select().where(table.c.book_id == book).order_by(table.c.seq, table.c.account_no)
+        if after:
+            query = query.where(table.c.seq > after)
         self._rows = iter(connection.execute(query, execution_options={"yield_per": ROWS_READ_AHEAD}))
         self._next = next(self._rows, None)
         self._replay = replay
@@ -95,14 +103,23 @@ class Postings:
         return None
 
 
-def compare(connection: Connection, head: BookHead, replay: Replay, faults: Faults) -> dict[str, Money]:
-    """Compare the tables with what the journal gave; the sum of all balances they show, per currency."""
+def compare(
+    connection: Connection, head: BookHead, replay: Replay, faults: Faults, on_trust: int = 0
+) -> dict[str, Money]:
+    """Compare the tables with what the journal gave; the sum of all balances they show, per currency.
+
+    Archives are looked into, unless the batches up to `on_trust` are taken on trust: then there are no totals per link
+    to compare, nor what is found by the ids of archived transfers.
+    """
     _compare_parties(connection, head.book, replay, faults)
     trial = _compare_accounts(connection, head.book, replay, faults)
     _compare_holds(connection, head.book, replay, faults)
+    _compare_reversals(connection, head.book, faults, on_trust)
     _compare_keys(connection, head.book, replay, faults)
-    _compare_links(connection, head, replay, faults)
-    for fault in outbox.audit(connection, head.book):
+    if not on_trust:
+        _compare_archived_keys(connection, head.book, faults)
+        _compare_links(connection, head, replay, faults)
+    for fault in outbox.audit(connection, head.book, on_trust):
         faults.add(fault)
     for code, left in trial.items():
         if left:
@@ -188,25 +205,54 @@ def _compare_holds(connection: Connection, book: int, replay: Replay, faults: Fa
     if shown_reversals != replay.reversals:
         wrong = shown_reversals.items() ^ replay.reversals.items()
         faults.add(f"the list of reversals is wrong about transfer {min(wrong)[0].hex()}")
-    _compare_reversals(connection, book, faults)
 
 
-def _compare_reversals(connection: Connection, book: int, faults: Faults) -> None:
+def _compare_reversals(connection: Connection, book: int, faults: Faults, on_trust: int) -> None:
     """Each reversal must give back what an earlier transfer moved, to the unit."""
-    row = run(
+    suspects = run(
         connection,
-        "SELECT v.reversed_by FROM reversal v "
+        "SELECT v.reversed_by, rk.seq, rk.position, tk.seq, tk.position FROM reversal v "
         "LEFT JOIN transfer_key rk ON rk.book_id = v.book_id AND rk.transfer_id = v.reversed_by "
         "LEFT JOIN transfer r ON r.book_id = rk.book_id AND r.seq = rk.seq AND r.position = rk.position "
         "LEFT JOIN transfer_key tk ON tk.book_id = v.book_id AND tk.transfer_id = v.transfer_id "
         "LEFT JOIN transfer t ON t.book_id = tk.book_id AND t.seq = tk.seq AND t.position = tk.position "
         "AND (t.seq, t.position) < (r.seq, r.position) "
         "AND t.debit = r.credit AND t.credit = r.debit AND t.amount = r.amount "
-        "WHERE v.book_id = ? AND t.seq IS NULL ORDER BY v.reversed_by LIMIT 1",
+        "WHERE v.book_id = ? AND t.seq IS NULL ORDER BY v.reversed_by",
         (book,),
-    ).fetchone()
-    if row is not None:
-        faults.add(f"transfer {bytes(row[0]).hex()} does not give back what the transfer that it names moved")
+    ).fetchall()
+    if on_trust:
+        suspects = [each for each in suspects if each[3] is None or each[3] > on_trust]
+    for reversed_by, seq, position, original_seq, original_position in suspects:
+        places = None if seq is None or original_seq is None else ((seq, position), (original_seq, original_position))
+        if places is None or not _gives_back(connection, book, *places):
+            faults.add(f"transfer {bytes(reversed_by).hex()} does not give back what the transfer that it names moved")
+            return
+
+
+def _gives_back(connection: Connection, book: int, place: tuple[int, int], original_place: tuple[int, int]) -> bool:
+    """The same for two transfers of which at least one may have been archived."""
+    found = store.load_transfers(connection, book, [place, original_place], as_far_as_there=True)
+    reversal, original = found.get(place), found.get(original_place)
+    if reversal is None or original is None or original_place >= place:
+        return False
+    back, out = reversal.request, original.request
+    return (back.debit, back.credit, back.amount) == (out.credit, out.debit, out.amount)
+
+
+def _compare_archived_keys(connection: Connection, book: int, faults: Faults) -> None:
+    def read(file: Connection) -> Iterator[tuple[bytes, int, int]]:
+        return iter(run(file, "SELECT transfer_id, seq, position FROM transfer WHERE book_id = ?", (book,)))
+
+    rows = streamed_from_archives(connection, book, read)
+    while part := list(islice(rows, VALUES_PER_SELECT)):
+        text = "SELECT transfer_id, seq, position FROM transfer_key WHERE book_id = ?"
+        ids = [id for id, _, _ in part]
+        there = {(bytes(id), *place) for id, *place in run_for_any(connection, text, "transfer_id", ids, (book,))}
+        lost = next((id for id, *place in part if (id, *place) not in there), None)
+        if lost is not None:
+            faults.add(f"transfer {lost.hex()} is not found by its id")
+            return
 
 
 def _compare_keys(connection: Connection, book: int, replay: Replay, faults: Faults) -> None:
@@ -228,25 +274,38 @@ def _compare_keys(connection: Connection, book: int, replay: Replay, faults: Fau
 def _compare_links(connection: Connection, head: BookHead, replay: Replay, faults: Faults) -> None:
     per_hour = f"effective_time / {HOUR}"
     for table, hour, effective, group in (("link", "0", "0", ""), ("link_hour", "hour", per_hour, f"{per_hour}, ")):
-        rows = run(
-            connection,
-            "SELECT hour, debit, credit, CAST(sum(shown) AS BIGINT), CAST(sum(shown_units) AS BIGINT), "
-            "CAST(sum(there) AS BIGINT), CAST(sum(units) AS BIGINT) FROM ("
-            f"SELECT {hour} AS hour, debit, credit, transfers AS shown, amount AS shown_units, 0 AS there, 0 AS units "
-            f"FROM {table} WHERE book_id = ? UNION ALL "
-            f"SELECT {effective}, debit, credit, 0, 0, count(*), sum(amount) FROM transfer "
-            f"WHERE book_id = ? AND seq <= ? GROUP BY {group}debit, credit) AS both_sides "
-            "GROUP BY hour, debit, credit HAVING sum(shown) <> sum(there) OR sum(shown_units) <> sum(units) "
-            "ORDER BY hour, debit, credit LIMIT 20",
-            (head.book, head.book, head.totalled_seq),
+        shown = (
+            f"SELECT {hour}, debit, credit, transfers, amount, 0, 0 FROM {table} WHERE book_id = {int(head.book)} "
+            f"ORDER BY {'hour, ' if group else ''}debit, credit"
         )
-        for at, debit_no, credit_no, shown, shown_units, there, units in rows:
-            debit, credit = (
-                replay.accounts[each].id if each in replay.accounts else f"number {each}"
-                for each in (debit_no, credit_no)
-            )
+        there = (
+            f"SELECT {effective}, debit, credit, 0, 0, count(*), CAST(sum(amount) AS BIGINT) FROM transfer "
+            f"WHERE book_id = {int(head.book)} AND seq <= {int(head.totalled_seq)} "
+            f"GROUP BY {group}debit, credit ORDER BY {group}debit, credit"
+        )
+        with ExitStack() as stack:
+            files = [stack.enter_context(opened(connection, each)) for each in load_archives(connection, head.book)]
+            both_sides = [_streamed(connection, shown), *(_streamed(each, there) for each in (*files, connection))]
+            merged = heapq.merge(*both_sides, key=lambda row: row[:3])
+            for fault in islice(_unequal(merged, replay, table), FAULTS_SHOWN_MAX):
+                faults.add(fault)
+
+
+def _streamed(connection: Connection, text: str) -> Iterator[tuple[int, ...]]:
+    """The rows of a statement, without holding them all."""
+    for row in connection.execution_options(yield_per=LINKS_AT_ONCE).exec_driver_sql(text):
+        yield tuple(row)
+
+
+def _unequal(rows: Iterator[tuple[int, ...]], replay: Replay, table: str) -> Iterator[str]:
+    """Rows of hour, debit and credit in that order, each with the transfers and ledger units that are shown, and those
+    that are there."""
+    for (at, *ends), parts in groupby(rows, key=lambda row: tuple(row[:3])):
+        shown, shown_units, there, units = (sum(column) for column in list(zip(*parts, strict=True))[3:])
+        if (shown, shown_units) != (there, units):
+            debit, credit = (replay.accounts[each].id if each in replay.accounts else f"number {each}" for each in ends)
             of_hour = f" in hour {at}" if table == "link_hour" else ""
-            faults.add(
+            yield (
                 f"the totals per link: {debit} → {credit}{of_hour} shows {shown} transfers of {shown_units} ledger "
                 f"units, there are {there} of {units}"
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -127,6 +129,31 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_connections_to_the_parent)
 
 
+@lru_cache(maxsize=64)
+def open_file(path: Path) -> Engine:
+    """A SQLite file that is done, to read: nothing is written into it or beside it."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    return create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False),
+        poolclass=NullPool,
+    )
+
+
+@contextmanager
+def making_file(path: Path, tables: Sequence[Table]) -> Iterator[Connection]:
+    """A new SQLite file with these tables, filled in one transaction; whoever makes it must see that it is durable.
+
+    It keeps no log of its own: a file that was not finished is to be made anew.
+    """
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    event.listen(engine, "connect", _prepare_file)
+    event.listen(engine, "begin", _begin)
+    with engine.connect() as connection, connection.begin():
+        metadata.create_all(connection, tables=tables)
+        yield connection
+
+
 def sqlite_path(url: URL | str) -> Path | None:
     """The file behind a SQLite url; None for one in memory or for another database."""
     target = make_url(url)
@@ -146,6 +173,12 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
     cursor.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     cursor.close()
+
+
+def _prepare_file(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIBIBYTES}"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:

@@ -16,10 +16,10 @@ from ledger.account import Account, AccountId, Party
 from ledger.balance import AccountStatus
 from ledger.database import Connection
 from ledger.event import EventKind
+from ledger.journal_rows import read_transfers
 from ledger.posting import Standing
 from ledger.statements import run
 from ledger.store import BookHead
-from ledger.tables import transfer_table
 from ledger.transfer import Reason, Refused, Transfer, TransferKind, TransferRequest
 
 _SEALS_PER_SELECT = 1_000
@@ -94,7 +94,7 @@ def stream_transfers(connection: Connection, book: int) -> Iterator[Transfer]:
     accounts = {standing.number: standing.account for standing in store.load_standings(connection, book).values()}
     times = _posted_times(connection, book)
     seq, posted_time = 0, EPOCH
-    for row in store.read_rows(connection, transfer_table, book):
+    for row in read_transfers(connection, book):
         while seq < row.seq:
             seq, posted_time = next(times, (row.seq + 1, EPOCH))
         if seq != row.seq:

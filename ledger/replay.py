@@ -144,6 +144,9 @@ class Replay:
         """When the first of the open holds expires."""
         return min((hold.expires for hold in self.holds.values() if hold.state is HoldState.OPEN), default=NEVER)
 
+    def know(self, account: ReplayedAccount) -> None:
+        self.accounts[account.number] = self._by_id[account.id] = account
+
     def begin_batch(self) -> None:
         for account in self.touched.values():
             account.positions.clear()
@@ -211,7 +214,7 @@ class Replay:
         account = self.accounts.get(number)
         if kind is EventKind.OPENED and account is None and number != NO_ACCOUNT:
             account = ReplayedAccount(number, content, seq)
-            self.accounts[number] = self._by_id[account.id] = account
+            self.know(account)
         elif kind is EventKind.CHANGED and account is not None:
             if any(content[each] != account.content[each] for each in _FIXED):
                 raise Misfit(

@@ -84,6 +84,18 @@ def find_posting(connection: Connection, book: int, account_no: int, until: int 
     return next((posting for posting in postings if until is None or posting.seq <= until), None)
 
 
+def find_moved(connection: Connection, book: int, account_no: int, until: int) -> Posting | None:
+    """The account's last posting up to batch `until` that has transfers."""
+    posting = find_posting(connection, book, account_no, until)
+    postings = [] if posting is None else [posting]
+    while postings:
+        moved = next((each for each in postings if each.positions), None)
+        if moved is not None:
+            return moved
+        postings = _walk_back(connection, book, account_no, postings[-1].previous_seq)
+    return None
+
+
 def _walk_back(connection: Connection, book: int, account_no: int, seq: int) -> list[Posting]:
     """The account's posting of this batch and those before it, newest first, one stretch of them at most."""
     values = (book, account_no, seq, book, account_no, STRETCH)

@@ -9,11 +9,12 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from core.clock import EPOCH, Instant
 from core.ids import TransferId
 from core.money import Money, currency
+from ledger import archived
 from ledger.account import Account, AccountId, AccountKind, AccountState, AccountType, Party, PartyId, is_writable
 from ledger.balance import AccountStatus
 from ledger.database import is_postgresql
@@ -353,9 +354,23 @@ def _is_any_between(connection: Connection, book: int, first: TransferId, last: 
 
 
 def load_transfers(
+    connection: Connection, book: int, places: Sequence[tuple[int, int]], as_far_as_there: bool = False
+) -> dict[tuple[int, int], Transfer]:
+    """The transfers at these (seq, position), also where they were archived.
+
+    Rejected `archive_is_missing`, `archive_was_altered` where they cannot be had; with `as_far_as_there` they are
+    left out then.
+    """
+    found = _load_transfers(connection, book, places)
+    if len(found) < len(places):
+        missing = [place for place in places if place not in found]
+        found.update(archived.find_entries(connection, book, missing, _load_transfers, as_far_as_there))
+    return found
+
+
+def _load_transfers(
     connection: Connection, book: int, places: Sequence[tuple[int, int]]
 ) -> dict[tuple[int, int], Transfer]:
-    """The transfers at these (seq, position)."""
     found = {}
     for start in range(0, len(places), _PLACES_PER_SELECT):
         chunk = places[start : start + _PLACES_PER_SELECT]
@@ -456,7 +471,8 @@ def load_statuses(
     connection: Connection, book: int, after: int | None = None, only: Sequence[int] | None = None
 ) -> list[AccountStatus]:
     """The book's accounts with their totals and last transfers, in the order they were opened: all of them, or those
-    that a batch later than `after` changed, or those of the numbers in `only`."""
+    that a batch later than `after` changed, or those of the numbers in `only`. A last transfer whose archive is away
+    is left out."""
     query = select(account_table).where(account_table.c.book_id == book)
     if after is not None:
         query = query.where(account_table.c.touched_seq > after)
@@ -464,7 +480,7 @@ def load_statuses(
         query = query.where(account_table.c.account_no.in_(only))
     rows = connection.execute(query.order_by(account_table.c.account_no)).all()
     places = sorted({(row.last_seq, row.last_position) for row in rows if row.last_seq})
-    last = load_transfers(connection, book, places)
+    last = load_transfers(connection, book, places, as_far_as_there=True)
     statuses = []
     for row in rows:
         account = account_of(row)
@@ -483,7 +499,14 @@ def load_statuses(
 
 
 def load_newest(connection: Connection, book: int, limit: int) -> list[Transfer]:
-    """The book's last transfers, newest first."""
+    """The book's last transfers, newest first; archives that are away are left out."""
+    newest = _load_newest(connection, book, limit)
+    if len(newest) < limit:
+        newest += archived.load_newest(connection, book, limit - len(newest), _load_newest)
+    return newest
+
+
+def _load_newest(connection: Connection, book: int, limit: int) -> list[Transfer]:
     query = (
         _TRANSFERS.where(transfer_table.c.book_id == book)
         .order_by(transfer_table.c.seq.desc(), transfer_table.c.position.desc())
@@ -501,18 +524,6 @@ def find_seal_hash(connection: Connection, book: int, seq: int) -> bytes | None:
     """What the batch was sealed with; None when there is no such batch."""
     row = run(connection, "SELECT hash FROM seal WHERE book_id = ? AND seq = ?", (book, seq)).fetchone()
     return bytes(row[0]) if row else None
-
-
-def read_seals(connection: Connection, book: int) -> Iterator[Row[Any]]:
-    """Rows of `seal_table` in the book's order, without holding them all."""
-    query = select(seal_table).where(seal_table.c.book_id == book).order_by(seal_table.c.seq)
-    yield from connection.execute(query, execution_options={"yield_per": 200})
-
-
-def read_rows(connection: Connection, table: Table, book: int) -> Iterator[Row[Any]]:
-    """Every row of a journalled table in the book's order, without holding them all."""
-    query = select(table).where(table.c.book_id == book).order_by(table.c.seq, table.c.position)
-    yield from connection.execute(query, execution_options={"yield_per": 1000})
 
 
 def ensure_month(connection: Connection, month: int) -> None:

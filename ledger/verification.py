@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import struct
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
 
-from core.clock import Instant
 from core.errors import Rejected
 from core.money import Money
-from ledger import comparison, journal, store, tables
-from ledger.append import month_of
-from ledger.database import Connection, Row, Table
-from ledger.hash_tree import HASH_BYTES
+from ledger import comparison, opening
+from ledger.archive_verification import check_archives, with_leaves
+from ledger.archived import load_archives
+from ledger.chain import Journalled, walk
+from ledger.database import Connection
+from ledger.journal_rows import read_events, read_seals, read_transfers
 from ledger.replay import FAULTS_SHOWN_MAX as FAULTS_SHOWN_MAX
-from ledger.replay import Faults, Replay, is_transfer, name_of
+from ledger.replay import Faults, Replay
 from ledger.store import BookHead
 
 _HEAD = re.compile(r"(?P<hash>[0-9a-fA-F]{64})(?:@(?P<batch>[1-9][0-9]{0,17}))?")
@@ -31,6 +30,8 @@ class Verification:
     head_hash: bytes
     trial_balance: dict[str, Money]
     faults: tuple[str, ...]
+    on_trust: int = 0
+    """Up to this batch the chain was recomputed and nothing else: the archives were not read."""
 
     @property
     def verified(self) -> bool:
@@ -56,132 +57,50 @@ class ExpectedHead:
         return cls(bytes.fromhex(match["hash"]), int(match["batch"]) if match["batch"] else None)
 
 
-def verify(connection: Connection, head: BookHead, expected: ExpectedHead | None = None) -> Verification:
-    """Read the whole book once, batch by batch, and recompute it with a second bookkeeping."""
+def verify(
+    connection: Connection, head: BookHead, expected: ExpectedHead | None = None, without_archives: bool = False
+) -> Verification:
+    """Read the whole book once, batch by batch, and recompute it with a second bookkeeping.
+
+    Archives are read as if they had never left the database. Without them, or where one cannot be read, which is a
+    fault then, the chain is recomputed from its first batch, and what the last archived batch left is taken on trust.
+    """
     faults = Faults()
     replay = Replay(faults)
-    events = _Journalled(connection, tables.event_table, head.book, faults)
-    transfers = _Journalled(connection, tables.transfer_table, head.book, faults)
-    postings = comparison.Postings(connection, head.book, replay, faults)
-    last, last_time, previous, met = 0, 0, journal.GENESIS, None
-    for seal in store.read_seals(connection, head.book):
-        if seal.seq != last + 1:
-            faults.add(f"batch {last + 1} is missing before batch {seal.seq}")
-        if seal.previous != previous:
-            faults.add(f"batch {seal.seq} does not continue the batch before it")
-        if seal.posted_time < last_time:
-            faults.add(f"batch {seal.seq} is older than the batch before it")
-        of_events, of_transfers = events.of(seal.seq), transfers.of(seal.seq)
-        recomputed = _take(replay, seal, of_events, of_transfers, faults)
-        if (seal.transfers, seal.events) != (len(of_transfers), len(of_events)):
-            faults.add(
-                f"batch {seal.seq} counts {seal.transfers} transfers and {seal.events} events, "
-                f"it holds {len(of_transfers)} and {len(of_events)}"
-            )
-        postings.compare(seal.seq)
-        if expected is not None and expected.hash == recomputed:
-            met = seal.seq
-        last, last_time, previous = seal.seq, seal.posted_time, seal.hash
-    events.end()
-    transfers.end()
+    archives = load_archives(connection, head.book)
+    on_trust = 0
+    if archives and (without_archives or not check_archives(connection, head, archives, faults)):
+        on_trust = archives[-1].last_seq
+        try:
+            opening.take(connection, head.book, on_trust, replay)
+        except (ValueError, KeyError, TypeError, AttributeError, struct.error):
+            faults.add(f"an event up to batch {on_trust} was altered: its content cannot be read")
+    is_whole = not on_trust
+    seals = read_seals(connection, head.book)
+    postings = comparison.Postings(connection, head.book, replay, faults, after=on_trust)
+    end = walk(
+        with_leaves(connection, head.book, seals, archives, faults) if is_whole else seals,
+        Journalled(read_events(connection, head.book), faults),
+        Journalled(read_transfers(connection, head.book, with_archives=is_whole), faults),
+        replay,
+        faults,
+        on_trust=on_trust,
+        taken=postings.compare,
+        wanted=None if expected is None else expected.hash,
+    )
     if head.transfers != replay.transfers:
         faults.add(f"the book counts {head.transfers} transfers, it holds {replay.transfers}")
-    if (last, previous, last_time) != (head.seq, head.hash, head.posted_time):
-        faults.add(f"the book says it stands at batch {head.seq}, its seals end at batch {last}")
+    if (end.seq, end.hash, end.posted_time) != (head.seq, head.hash, head.posted_time):
+        faults.add(f"the book says it stands at batch {head.seq}, its seals end at batch {end.seq}")
     if head.locked_until != replay.locked_until:
         faults.add("the book does not say of which periods the journal says that they are locked")
     if head.next_expiry > replay.next_expiry:
         faults.add(f"the book waits for its next hold to expire at {head.next_expiry}, that is {replay.next_expiry}")
-    if expected is not None and (met is None or met != (expected.batch or last)):
-        faults.add(_unmet(expected, last, met))
+    if expected is not None and (end.met is None or end.met != (expected.batch or end.seq)):
+        faults.add(_unmet(expected, end.seq, end.met))
     postings.end()
-    trial = comparison.compare(connection, head, replay, faults)
-    return Verification(head.seq, replay.transfers, head.hash, trial, tuple(faults))
-
-
-class _Journalled:
-    """The rows of a journalled table, batch by batch."""
-
-    def __init__(self, connection: Connection, table: Table, book: int, faults: Faults) -> None:
-        self._groups = groupby(store.read_rows(connection, table, book), key=lambda row: int(row.seq))
-        self._faults = faults
-        self._next = self._read()
-
-    def of(self, seq: int) -> list[Row[Any]]:
-        """The rows of the batch; seals are asked for in their order."""
-        while self._next is not None and self._next[0] < seq:
-            self._stray(self._next[0])
-        if self._next is None or self._next[0] > seq:
-            return []
-        rows, self._next = self._next[1], self._read()
-        return rows
-
-    def end(self) -> None:
-        while self._next is not None:
-            self._stray(self._next[0])
-
-    def _stray(self, seq: int) -> None:
-        self._faults.add(f"rows of batch {seq} belong to no seal")
-        self._next = self._read()
-
-    def _read(self) -> tuple[int, list[Row[Any]]] | None:
-        for seq, rows in self._groups:
-            return seq, list(rows)
-        return None
-
-
-def _take(
-    replay: Replay, seal: Row[Any], events: Sequence[Row[Any]], transfers: Sequence[Row[Any]], faults: Faults
-) -> bytes | None:
-    """Replay one batch beside its leaves; the hash that its rows give it, or None where they give none."""
-    replay.begin_batch()
-    month = _month_of(seal)
-    leaves: list[bytes] = []
-    positions: list[int] = []
-    is_whole = True
-    for row in _in_order(events, transfers):
-        form = replay.form_of(row)
-        if form is None:  # an event may open the account that it needs; a transfer never does
-            is_whole = False
-        leaf = b"" if form is None else journal.leaf(form)
-        leaves.append(leaf)
-        positions.append(row.position)
-        start = row.position * HASH_BYTES
-        if start < 0 or leaf != seal.leaves[start : start + HASH_BYTES]:
-            faults.add(f"{name_of(row)} of batch {seal.seq} was altered: it is not what was sealed")
-        if is_transfer(row) and row.month != month:
-            faults.add(f"{name_of(row)} of batch {seal.seq}: it is kept under month {row.month}, not {month}")
-        replay.take(seal.seq, row)
-    replay.end_batch(seal.seq)
-    sealed = range(len(seal.leaves) // HASH_BYTES)
-    if positions != list(sealed):
-        is_whole = False
-        for missing in sorted(set(sealed) - set(positions)):
-            faults.add(f"batch {seal.seq} was altered: entry {missing} is missing")
-    as_sealed = _hash(seal, seal.leaves)
-    if as_sealed != seal.hash:
-        faults.add(f"batch {seal.seq} was altered: its leaves no longer give the hash it was sealed with")
-    return _hash(seal, b"".join(leaves)) if is_whole else None
-
-
-def _month_of(seal: Row[Any]) -> int | None:
-    """None where it was altered into no time at all."""
-    try:
-        return month_of(Instant(seal.posted_time))
-    except OverflowError:
-        return None
-
-
-def _hash(seal: Row[Any], leaves: bytes) -> bytes:
-    time = Instant(seal.posted_time)
-    return journal.seal(seal.book_id, seal.seq, time, seal.previous, leaves, seal.transfers, seal.events).hash
-
-
-def _in_order(events: Sequence[Row[Any]], transfers: Sequence[Row[Any]]) -> Iterator[Row[Any]]:
-    """Events and transfers by their positions; both come in that order already."""
-    if not events or not transfers:
-        return iter(events or transfers)
-    return iter(sorted((*events, *transfers), key=lambda row: row.position))
+    trial = comparison.compare(connection, head, replay, faults, on_trust)
+    return Verification(head.seq, replay.transfers, head.hash, trial, tuple(faults), on_trust)
 
 
 def _unmet(expected: ExpectedHead, last: int, met: int | None) -> str:

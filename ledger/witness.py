@@ -8,6 +8,7 @@ from core.clock import Instant, to_datetime
 from core.errors import Rejected
 from core.ids import TransferId
 from ledger import journal, store
+from ledger.archived import load_leaves
 from ledger.database import Connection
 from ledger.day_seal import DaySeal, seal_day, span
 from ledger.proof import Proof, make_proof
@@ -37,11 +38,12 @@ def prove(connection: Connection, head: BookHead, book: str, id: TransferId) -> 
     day = to_datetime(transfer.posted_time).date()
     _must_be_over(head, day)
     first_seq, previous, hashes = _seals_of(connection, head.book, day)
-    seq, posted_time, transfers, events, before, hash, leaves = run(
+    seq, posted_time, transfers, events, before, hash = run(
         connection,
-        "SELECT seq, posted_time, transfers, events, previous, hash, leaves FROM seal WHERE book_id = ? AND seq = ?",
+        "SELECT seq, posted_time, transfers, events, previous, hash FROM seal WHERE book_id = ? AND seq = ?",
         (head.book, transfer.seq),
     ).fetchone()
+    leaves = load_leaves(connection, head.book, seq)
     seal = journal.seal(head.book, seq, Instant(posted_time), before, leaves, transfers, events)
     if seal.hash != hash:
         raise Rejected("journal_was_altered", f"batch {seq} is not what was sealed; verify the book")

@@ -12,8 +12,9 @@ from core.exact import EXACT
 from core.money import CURRENCIES, TRANSFER_UNITS_MAX, Money
 from ledger.clearing import without_destination
 from ledger.database import Connection, Row
+from ledger.journal_rows import read_transfers
 from ledger.replay import Faults
-from ledger.tables import account_table, book_table, transfer_table
+from ledger.tables import account_table, book_table
 from settlement.engine import SOURCE
 from settlement.store import agreement_table, charge_table
 
@@ -40,7 +41,7 @@ def verify(connection: Connection, book: int) -> tuple[str, ...]:
         for row in connection.execute(agreement_table.select().where(agreement_table.c.book_id == book))
     }
     unknown: set[str] = set()
-    for transfer in _transfers(connection, book):
+    for transfer in read_transfers(connection, book, SOURCE):
         agreement = without_destination(transfer.source).removeprefix(SOURCE)
         billing = billings.get(agreement)
         if billing is None:
@@ -59,17 +60,6 @@ def verify(connection: Connection, book: int) -> tuple[str, ...]:
     for agreement in sorted(unknown):
         faults.add(f"agreement {agreement}: it has charges or transfers, and is missing itself")
     return tuple(faults)
-
-
-def _transfers(connection: Connection, book: int) -> Iterator[Row[Any]]:
-    """Every transfer that an agreement asked for, in the book's order."""
-    table = transfer_table
-    query = (
-        table.select()
-        .where(table.c.book_id == book, table.c.source.startswith(SOURCE))
-        .order_by(table.c.seq, table.c.position)
-    )
-    yield from connection.execution_options(yield_per=1000).execute(query)
 
 
 class _Fault(Exception):

@@ -1,0 +1,301 @@
+"""Old months leave the database for a file: everything is answered as before, and what is altered is found."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from archives import answers, archiving_book, write_months
+from ledgers import Book, open_book, payment
+from sqlalchemy import text
+
+from core.errors import Rejected
+from core.ids import derived_id
+from core.money import Money
+from ledger.account import AccountId
+from ledger.archive_verification import verify_file
+from ledger.archiving import archive, drop_emptied_months
+from ledger.database import open_file, reading
+from ledger.operations import Reader
+from ledger.store import load_newest
+from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
+from migrations import upgrade
+
+FIRST = "test-2023-11--2023-12.sqlite"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def book(database_url: str, folder: Path) -> Iterator[Book]:
+    with archiving_book(database_url, folder) as book:
+        write_months(book)
+        yield book
+
+
+def rows(book: Book, table: str) -> int:
+    with reading(book.engine) as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def alter(file: Path, statements: str) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.executescript(statements)
+
+
+def test_everything_is_answered_as_before(book: Book, folder: Path) -> None:
+    before, transfers = answers(book), rows(book, "transfer")
+    made = archive(book.engine, "test", 202312)
+    assert (made.file, made.first_seq, made.first_month, made.last_month) == (FIRST, 1, 202311, 202312)
+    assert rows(book, "transfer") == transfers - made.transfers < transfers
+    assert answers(book) == before
+    assert book.reader.verify().faults == ()
+    assert book.reader.verify().transfers == transfers
+    assert [each.name for each in folder.iterdir()] == [FIRST]
+
+
+def test_a_second_archive_continues_the_first(book: Book, folder: Path) -> None:
+    before = answers(book)
+    first = archive(book.engine, "test", 202311)
+    second = archive(book.engine, "test", 202401)
+    assert (second.first_seq, second.first_month, second.last_month) == (first.last_seq + 1, 202312, 202401)
+    assert answers(book) == before
+    assert book.reader.verify().faults == ()
+    one, other = (verify_file(folder / each.file) for each in (first, second))
+    assert (one.faults, other.faults) == ((), ())
+    assert one.description.hash == other.description.previous
+
+
+def test_what_is_not_over_or_archived_already_is_refused(book: Book) -> None:
+    with pytest.raises(Rejected, match="the book's last batch is of 2024-02") as refused:
+        archive(book.engine, "test", 202402)
+    assert refused.value.code == "month_is_open"
+    with pytest.raises(Rejected, match="nothing_to_archive"):
+        archive(book.engine, "test", 202310)
+    archive(book.engine, "test", 202312)
+    with pytest.raises(Rejected, match="all that was posted up to 2023-12 is archived already"):
+        archive(book.engine, "test", 202312)
+    with pytest.raises(Rejected, match="unknown_book"):
+        archive(book.engine, "other", 202312)
+
+
+def test_an_archived_id_is_never_posted_again(book: Book) -> None:
+    asked = payment("first 1", "a", "b", "2 kr", text="rent")
+    was = book.reader.find(derived_id("first 1"))
+    archive(book.engine, "test", 202312)
+    (again,) = book.post(asked)
+    assert isinstance(again, AlreadyPosted)
+    assert again.transfer == was
+    (other,) = book.post(payment("first 1", "a", "b", "3 kr"))
+    assert isinstance(other, Refused)
+    assert other.reason is Reason.CONFLICT
+
+
+def test_an_archived_transfer_is_reversed_once(book: Book) -> None:
+    archive(book.engine, "test", 202312)
+    undone = book.reverse("r1", derived_id("to undo"))
+    assert isinstance(undone, Posted)
+    assert undone.transfer.request.amount == Money.parse("1 kr")
+    again = book.reverse("r2", derived_id("to undo"))
+    assert isinstance(again, Refused)
+    assert again.reason is Reason.ALREADY_REVERSED
+    assert book.reader.verify().faults == ()
+
+
+def test_what_was_posted_goes_on_after_archiving(book: Book) -> None:
+    archive(book.engine, "test", 202401)
+    book.post(payment("later", "a", "b", "1 kr"))
+    book.add_up()
+    assert book.reader.verify().faults == ()
+    newest = book.reader.overview().newest
+    assert [each.id for each in newest][:2] == [derived_id("later"), derived_id("february")]
+    assert len(newest) == 10
+
+
+def test_a_reader_is_told_which_file_is_missing_and_where(book: Book, folder: Path) -> None:
+    archive(book.engine, "test", 202312)
+    (folder / FIRST).rename(folder / "elsewhere")
+    for ask in (
+        lambda: book.reader.find(derived_id("first 1")),
+        lambda: book.reader.statement(AccountId("a")),
+        lambda: book.reader.prove(derived_id("first 1")),
+    ):
+        with pytest.raises(Rejected) as missing:
+            ask()
+        assert missing.value.code == "archive_is_missing"
+        assert f"2023-11 to 2023-12 are in {FIRST}, which is not in {folder}" in missing.value.text
+    assert book.reader.statement(AccountId("a"), 2)[0].id == derived_id("january 2")
+    assert book.status("c").balance == Money.parse("1 EUR")
+
+
+def test_a_missing_archive_disturbs_only_who_asks_for_it(book: Book, folder: Path) -> None:
+    archive(book.engine, "test", 202312)
+    shutil.rmtree(folder)
+    again, new = book.together(
+        lambda batch: batch.post([payment("first 1", "a", "b", "2 kr", text="rent")]),
+        lambda batch: list(batch.post([payment("new", "a", "b", "1 kr")])),
+    )
+    assert isinstance(again, Rejected)
+    assert isinstance(new[0], Posted)
+
+
+def test_a_missing_archive_is_a_fault_unless_it_is_asked_for_without(book: Book, folder: Path) -> None:
+    archive(book.engine, "test", 202312)
+    whole = book.reader.verify()
+    (folder / FIRST).unlink()
+    (fault,) = book.reader.verify().faults
+    assert FIRST in fault
+    assert str(folder) in fault
+    found = book.reader.verify(without_archives=True)
+    assert found.faults == ()
+    assert (found.transfers, found.trial_balance, found.head_hash) == (
+        whole.transfers,
+        whole.trial_balance,
+        whole.head_hash,
+    )
+    assert (whole.on_trust, found.on_trust > 0) == (0, True)
+
+
+@pytest.mark.parametrize("until", [202311, 202312, 202401])
+def test_without_archives_the_rest_is_still_compared(book: Book, until: int) -> None:
+    made = archive(book.engine, "test", until)
+    found = book.reader.verify(without_archives=True)
+    assert (found.faults, found.on_trust) == ((), made.last_seq)
+    with book.engine.connect() as connection, connection.begin():
+        connection.execute(text("UPDATE account SET total_in = total_in + 1 WHERE account_id = 'c'"))
+    assert any("c shows" in fault for fault in book.reader.verify(without_archives=True).faults)
+
+
+def test_a_seal_that_is_left_still_proves_itself(book: Book) -> None:
+    archive(book.engine, "test", 202312)
+    with book.engine.connect() as connection, connection.begin():
+        connection.execute(text("UPDATE seal SET transfers = transfers + 1 WHERE seq = 2"))
+    for without in (False, True):
+        faults = book.reader.verify(without_archives=without).faults
+        assert any("batch 2 was altered" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE transfer SET amount = amount + 1 WHERE seq = 2 AND position = 3", "transfer {} of batch 2 was"),
+        ("UPDATE transfer SET text = 'gift' WHERE seq = 2 AND position = 3", "transfer {} of batch 2 was altered"),
+        ("DELETE FROM transfer WHERE seq = 2 AND position = 3", "batch 2 was altered: entry 3 is missing"),
+        ("UPDATE seal SET leaves = zeroblob(length(leaves)) WHERE seq = 2", "batch 2 was altered"),
+        ("DELETE FROM seal WHERE seq = 2", "batch 2 is missing"),
+        ("UPDATE posting SET total_in = total_in + 1 WHERE seq = 3", "its posting of batch 3"),
+        ("UPDATE posting SET positions = x'0001' WHERE seq = 2", "its posting of batch 2 does not point"),
+        ("DELETE FROM posting WHERE seq = 2", "its posting of batch 2 is missing"),
+        ("DELETE FROM transfer_key WHERE seq = 2", "not found by their ids"),
+        ("UPDATE event SET content = '{{}}' WHERE seq = 1", "of batch 1 was altered"),
+        ("UPDATE account SET account_id = 'x' WHERE account_no = 1", "was altered"),
+        ("UPDATE description SET hash = zeroblob(32)", "its seals do not"),
+        ("UPDATE description SET previous = randomblob(32)", "batch 1 does not continue"),
+        ("UPDATE description SET transfers = transfers + 1", "its seals do not"),
+        ("UPDATE description SET last_month = last_month + 1", "does not hold the months"),
+    ],
+)
+def test_what_is_altered_in_an_archive_is_found(tmp_path: Path, folder: Path, statement: str, fault: str) -> None:
+    with archiving_book(f"sqlite:///{tmp_path / 'book.db'}", folder) as book:
+        write_months(book)
+        archive(book.engine, "test", 202312)
+        assert verify_file(folder / FIRST).faults == ()
+        with sqlite3.connect(folder / FIRST) as connection:
+            (id,) = connection.execute("SELECT transfer_id FROM transfer WHERE seq = 2 AND position = 3").fetchone()
+        alter(folder / FIRST, statement)
+        wanted = fault.format(id.hex())
+        assert any(wanted in found for found in verify_file(folder / FIRST).faults)
+        faults = book.reader.verify().faults
+        assert f"archive {FIRST} was altered: it is not the file that was written" in faults
+        if "transfer " in wanted or "entry" in wanted:
+            assert any(wanted in found for found in faults)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled", "empty", "text", "another"])
+def test_a_damaged_archive_is_a_fault(tmp_path: Path, folder: Path, damage: str) -> None:
+    with archiving_book(f"sqlite:///{tmp_path / 'book.db'}", folder) as book:
+        write_months(book)
+        archive(book.engine, "test", 202311)
+        file = folder / archive(book.engine, "test", 202401).file
+        content = file.read_bytes()
+        file.write_bytes(
+            {
+                "cut": content[: len(content) // 2],
+                "garbled": content[:8192] + bytes(reversed(content[8192:])),
+                "empty": b"",
+                "text": b"not a database" * 1000,
+                "another": (folder / "test-2023-11--2023-11.sqlite").read_bytes(),
+            }[damage]
+        )
+        faults = book.reader.verify().faults
+        assert any(file.name in fault for fault in faults)
+        with pytest.raises(Rejected):
+            book.reader.find(derived_id("january 1"))
+
+
+def test_an_archive_is_a_book_that_readers_can_open(book: Book, folder: Path) -> None:
+    then = book.reader.overview().head
+    archive(book.engine, "test", 202312)
+    reader = Reader(open_file(folder / FIRST), "test")
+    head = reader.overview().head
+    assert head.seq < then.seq
+    assert reader.find(derived_id("first 1")) == book.reader.find(derived_id("first 1"))
+    ids = [each.id for each in reader.statement(AccountId("a"), 100)]
+    assert ids == [each.id for each in book.reader.statement(AccountId("a"), 100) if each.seq <= head.seq]
+    statuses = {each.account.id: each for each in reader.overview().statuses}
+    assert "late" not in statuses
+    assert statuses[AccountId("a")].account.name == "A"
+    with book.reader.history() as history:
+        (balance,) = (
+            each.balance for each in history.statuses_at(head.posted_time) if each.account.id == AccountId("a")
+        )
+    assert statuses[AccountId("a")].balance == balance
+
+
+def test_a_file_of_that_name_that_holds_something_else_stays(book: Book, folder: Path) -> None:
+    folder.mkdir()
+    (folder / FIRST).write_text("mine")
+    with pytest.raises(Rejected, match="archive_exists"):
+        archive(book.engine, "test", 202312)
+    assert (folder / FIRST).read_text() == "mine"
+    assert book.reader.verify().faults == ()
+
+
+def test_a_book_that_does_not_prove_itself_is_not_archived(book: Book, folder: Path) -> None:
+    with book.engine.connect() as connection, connection.begin():
+        connection.execute(text("UPDATE transfer SET amount = amount + 1 WHERE seq = 2"))
+    with pytest.raises(Rejected, match="archive_is_wrong"):
+        archive(book.engine, "test", 202312)
+    assert not (folder / FIRST).exists()
+    assert rows(book, "archive") == 0
+
+
+def test_months_that_nobody_needs_lose_their_partitions(postgresql_url: str, folder: Path) -> None:
+    with archiving_book(postgresql_url, folder) as book, open_book(postgresql_url, book.clock, "other") as other:
+        write_months(book)
+        archive(book.engine, "test", 202401)
+        with reading(book.engine) as old:
+            assert len(load_newest(old, 1, 100)) > 0
+            drop_emptied_months(book.engine, 202401)
+        drop_emptied_months(book.engine, 202401)
+        with reading(book.engine) as connection:
+            left = connection.execute(text("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'"))
+            assert [row.relname for row in left] == ["transfer_202402"]
+        assert book.reader.verify().faults == ()
+        other.open()
+
+
+def test_a_snapshot_from_before_sees_every_transfer(book: Book) -> None:
+    before = answers(book)["export"]
+    with book.reader.history() as history:
+        made = archive(book.engine, "test", 202401)
+        assert drop_emptied_months(book.engine, 202401) == []
+        assert sum(1 for _ in history.transfers()) == before.count("\n")
+    assert made.transfers > 0
+    upgrade(book.engine)
