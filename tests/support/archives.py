@@ -74,13 +74,11 @@ def _refuse(batch: Batch) -> None:
 def answers(book: Book) -> dict[str, Any]:
     """Everything that can be asked of the book's past."""
     reader = book.reader
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {"export": exported(book)}
     with reader.history() as history:
         transfers = list(history.transfers())
         accounts = [each.id for each in history.accounts]
-        lines = StringIO()
-        write_json_lines(iter(transfers), lines)
-        said["export"], said["refusals"] = lines.getvalue(), history.refusals(100)
+        said["refusals"] = history.refusals(100)
         said["then"] = {month: history.statuses_at(Instant(START + month * 15 * DAY)) for month in range(7)}
     said["statements"] = {account: statement(book, account) for account in accounts}
     said["found"] = [reader.find(each.id) for each in transfers]
@@ -91,6 +89,14 @@ def answers(book: Book) -> dict[str, Any]:
     days = sorted({to_datetime(each.posted_time).date() for each in transfers})[:-1]
     said["day seals"] = [reader.day_seal(day) for day in days]
     return said
+
+
+def exported(book: Book) -> str:
+    """Every transfer of the book, a line each."""
+    lines = StringIO()
+    with book.reader.history() as history:
+        write_json_lines(history.transfers(), lines)
+    return lines.getvalue()
 
 
 def proven(book: Book, ids: list[TransferId]) -> list[TransferId]:
