@@ -20,7 +20,7 @@ from core.clock import EPOCH, Instant, SystemClock, to_text
 from core.errors import Rejected
 from core.ids import TransferId, derived_id
 from ledger.batch import Batch
-from ledger.database import open_engine, sqlite_path
+from ledger.database import Engine, sqlite_path
 from ledger.database_lock import DatabaseLock
 from ledger.transfer import AlreadyPosted, Outcome, Refused
 from ledger.writer import Work, Writer
@@ -30,29 +30,36 @@ REVERSAL_SOURCE = "command:reverse"
 
 
 @contextmanager
-def book_writer(plant: Plant, data: Path | None) -> Iterator[Writer]:
-    """The writer of a book that there is. On SQLite no gateway may run meanwhile (Unavailable); on PostgreSQL it may,
-    for what is written here needs no meter."""
+def book_engine(plant: Plant, data: Path | None) -> Iterator[Engine]:
+    """The database of a book that there is, to write to. On SQLite no gateway may run meanwhile (Unavailable); on
+    PostgreSQL it may, for what is written here needs no meter."""
     reader = wiring.reader(plant, data)
     url = wiring.ledger_url(plant, data)
     lock = DatabaseLock(url) if sqlite_path(url) is not None else None
     if lock is not None:
         lock.acquire()
-    engine = open_engine(url)
+    engine = wiring.open_ledger(plant, data, url)
     try:
         upgrade(engine)
         with reader.history():
             pass  # Rejected when the book is not there: a writer would make it
+        yield engine
+    finally:
+        engine.dispose()
+        if lock is not None:
+            lock.release()
+
+
+@contextmanager
+def book_writer(plant: Plant, data: Path | None) -> Iterator[Writer]:
+    """The writer of a book that there is; errors as of `book_engine`."""
+    with book_engine(plant, data) as engine:
         writer = Writer(engine, plant.ledger.book, SystemClock())
         writer.start()
         try:
             yield writer
         finally:
             writer.stop()
-    finally:
-        engine.dispose()
-        if lock is not None:
-            lock.release()
 
 
 def lock(

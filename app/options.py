@@ -25,7 +25,10 @@ DataOption = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else.")]
 
+EPOCH_YEAR, YEAR_END = 1970, 9999
+
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})")
 _CURSOR = re.compile(r"([1-9][0-9]{0,17})\.([0-9]{1,5})")
 _ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -48,6 +51,13 @@ def parse_day(text: str) -> date:
     except ValueError:
         pass  # the thirtieth of February
     raise typer.BadParameter(f"expected a day such as 2026-11-22, got {text!r}")
+
+
+def parse_month(text: str) -> int:
+    """A month as 202611."""
+    if not _MONTH.fullmatch(text) or not EPOCH_YEAR <= int(text[:4]) < YEAR_END:
+        raise typer.BadParameter(f"expected a month such as 2026-11, got {text!r}")
+    return int(text[:4]) * 100 + int(text[5:])
 
 
 def parse_time(text: str) -> Instant:

@@ -19,6 +19,7 @@ from connectors.poller import Poller
 from core.clock import Clock, SystemClock
 from core.errors import Misconfigured, Problem
 from core.sample import tag_id
+from ledger import archived
 from ledger.courier import BookAt, Courier
 from ledger.database import Engine as DatabaseEngine
 from ledger.database import open_engine, sqlite_path
@@ -35,7 +36,7 @@ from opcua_server.address_space import MachineNode, TagNode, ValueType
 from opcua_server.security import load_users
 from opcua_server.server import BankServer
 from settlement.charge import Conditions
-from settlement.engine import Engine
+from settlement.engine import Engine as Settling
 
 AUDITORS = (settlement.verification.verify,)
 
@@ -52,7 +53,7 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
     url = ledger_url(plant, data)
     lock = DatabaseLock(url, plant.ledger.gateway)
     lock.acquire()
-    engine = open_engine(url)
+    engine = open_ledger(plant, data, url)
     try:
         upgrade(engine)
         feed = ChangeFeed(asyncio.get_running_loop())
@@ -61,7 +62,7 @@ def gateway(plant: Plant, data: Path | None, clock: Clock | None = None) -> Iter
         reader = Reader(engine, book, AUDITORS)
         desk = Desk(writer, reader)
         server = BankServer(plant.opcua, users, shown_plant(plant), desk, clock)
-        settling = Engine(
+        settling = Settling(
             book,
             list(plant.meters.values()),
             list(plant.agreements.values()),
@@ -109,22 +110,37 @@ def reader(plant: Plant, data: Path | None, url: str | None = None) -> Reader:
     """The plant's ledger, or a copy of it at another `url`, to read beside whoever writes it; Misconfigured when there
     is none yet."""
     url = ledger_url(plant, data) if url is None else with_password(url, os.environ.get(PASSWORD_VARIABLE, ""))
-    return Reader(_opened(url), plant.ledger.book, AUDITORS)
+    return Reader(_opened(plant, data, url), plant.ledger.book, AUDITORS)
 
 
 def books(plant: Plant, data: Path | None) -> dict[str, BookAt]:
     """The plant's book and those that it pays, by name, to read beside whoever writes them; Misconfigured as above."""
-    engine = _opened(ledger_url(plant, data))
+    engine = _opened(plant, data, ledger_url(plant, data))
     return {name: BookAt(engine, name) for name in (plant.ledger.book, *plant.ledger.pays)}
 
 
-def _opened(url: str) -> DatabaseEngine:
+def _opened(plant: Plant, data: Path | None, url: str) -> DatabaseEngine:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise Misconfigured([Problem(f"no ledger at {path}; run the plant first, or name its folder with --data")])
-    engine = open_engine(url)
+    engine = open_ledger(plant, data, url)
     check(engine)
     return engine
+
+
+def open_ledger(plant: Plant, data: Path | None, url: str) -> DatabaseEngine:
+    """The database at this url, with the plant's archives."""
+    engine = open_engine(url)
+    archived.keep_in(engine, archive_folder(plant, data))
+    return engine
+
+
+def archive_folder(plant: Plant, data: Path | None) -> Path:
+    """Where archived months are: as the file says and beside it, or in the folder `data` when that is given."""
+    if plant.ledger.archive is None:
+        return (data_directory(plant, data) / archived.FOLDER).resolve()
+    path = Path(plant.ledger.archive)
+    return (plant.folder / path if data is None or path.is_absolute() else data / path.name).resolve()
 
 
 def ledger_url(plant: Plant, data: Path | None) -> str:

@@ -78,8 +78,8 @@ def archive(engine: Engine, book: str, until: int) -> Archive:
         writing.close()
 
 
-def drop_emptied_months(engine: Engine, until: int) -> list[int]:
-    """On PostgreSQL: drop the partitions of months up to `until` that hold nothing any more, for anybody; the months.
+def drop_emptied_months(engine: Engine) -> list[int]:
+    """On PostgreSQL: drop the partitions of archived months that hold nothing any more, for anybody; the months.
 
     What somebody still reads, or waits for longer than a moment, is left for another time.
     """
@@ -88,6 +88,7 @@ def drop_emptied_months(engine: Engine, until: int) -> list[int]:
     connection = connect(engine)
     try:
         connection.execution_options(isolation_level="AUTOCOMMIT")
+        until = _one(connection, "SELECT coalesce(max(last_month), 0) FROM archive", ())
         months = [month for month in _partitions(connection) if month <= until]
         return [month for month in months if _drop(connection, month)]
     except (DBAPIError, errors_of(connection).Error):

@@ -208,6 +208,9 @@ class LedgerSettings(_Settings):
         PartyId | None,
         Field(description="The party whose book this is; needed with pays: its are the accounts for other books."),
     ] = None
+    archive: Annotated[
+        str | None, Field(min_length=1, description="The folder of archived months; beside the data when not given.")
+    ] = None
 
 
 class PartySettings(_Settings):

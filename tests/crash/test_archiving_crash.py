@@ -46,7 +46,7 @@ def act(url: str, folder: Path, name: str, place: int, steps: Path | None = None
     watch(engine, lambda _moment, _connection: step())
     sys.addaudithook(hear)
     archive(engine, name, UNTIL)
-    drop_emptied_months(engine, UNTIL)
+    drop_emptied_months(engine)
     if steps is not None:
         count, place = passed, -1
         steps.write_text(str(count))
