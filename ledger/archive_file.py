@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from core.errors import Rejected
+from core.errors import Rejected, Unavailable
 from ledger import tables
 from ledger.database import Connection, DBAPIError, making_file, open_file, said
 from ledger.statements import run
@@ -62,11 +62,14 @@ _TYPES = {"str": "TEXT", "int": "INTEGER", "bytes": "BLOB"}
 
 @contextmanager
 def making(path: Path) -> Iterator[Connection]:
-    """A new archive to fill; it is not durable yet when this ends."""
-    with making_file(path, TABLES) as connection:
-        columns = ", ".join(f"{field.name} {_TYPES[str(field.type)]} NOT NULL" for field in fields(Description))
-        run(connection, f"CREATE TABLE description ({columns}) STRICT")
-        yield connection
+    """A new archive to fill; it is not durable yet when this ends. Unavailable when it cannot be written."""
+    columns = ", ".join(f"{field.name} {_TYPES[str(field.type)]} NOT NULL" for field in fields(Description))
+    try:
+        with making_file(path, TABLES) as connection:
+            run(connection, f"CREATE TABLE description ({columns}) STRICT")
+            yield connection
+    except sqlite3.Error as error:
+        raise Unavailable(f"{path} cannot be written: {said(error)}") from error
 
 
 def put_description(connection: Connection, description: Description) -> None:
@@ -77,13 +80,21 @@ def put_description(connection: Connection, description: Description) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[Connection]:
     """An archive to read; Rejected `archive_is_missing`, `archive_was_altered` when it is not there or damaged."""
-    if not path.is_file():
+    if not is_there(path):
         raise Rejected("archive_is_missing", f"there is no file {path}")
     try:
         with open_file(path).connect() as connection:
             yield connection
     except (DBAPIError, sqlite3.Error) as error:
         raise Rejected("archive_was_altered", f"{path} cannot be read: {said(error)}") from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; a folder that may not be looked into has none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def describe(connection: Connection) -> Description:

@@ -54,7 +54,7 @@ def keep_in(engine: Engine, folder: Path) -> None:
 
 def folder_of(connection: Connection) -> Path:
     """Where the archives are; Rejected `no_archive_folder` when nobody said it and the database is no file."""
-    given = connection.get_execution_options().get(_FOLDER_OPTION)
+    given = connection.engine.get_execution_options().get(_FOLDER_OPTION)
     if given is not None:
         return Path(given)
     path = sqlite_path(connection.engine.url)
@@ -81,7 +81,7 @@ def opened(connection: Connection, archive: Archive) -> Iterator[Connection]:
     Rejected `archive_is_missing` when its file is not there, `archive_was_altered` when it is another or is damaged.
     """
     path = folder_of(connection) / archive.file
-    if not path.is_file():
+    if not archive_file.is_there(path):
         months = f"{archive_file.month_text(archive.first_month)} to {archive_file.month_text(archive.last_month)}"
         raise Rejected(
             "archive_is_missing",

@@ -45,8 +45,8 @@ from ledger.statements import insert_rows, run, run_many
 
 ROWS_AT_ONCE = 5_000
 SEALS_AT_ONCE = 500
-TRANSFERS_ADDED_AT_ONCE = 100_000
-"""Transfers that are added up per link in one transaction."""
+TRANSFERS_ADDED_AT_ONCE = 10_000
+"""Transfers that are added up per link in one transaction, which who posts meanwhile waits for."""
 DROP_WAIT_MILLISECONDS = 1_000
 """How long an emptied month may wait for its readers before it is left for the next time."""
 
@@ -153,15 +153,18 @@ def _write(engine: Engine, description: Description, folder: Path) -> Archive:
     folder.mkdir(parents=True, exist_ok=True)
     _may_be_written(target, description)
     part.unlink(missing_ok=True)  # of one that died
-    with reading(engine) as connection, archive_file.making(part) as file:
-        _fill(connection, file, description)
-    _make_durable(part)
-    found = verify_file(part)
-    if found.faults or found.description != description:
-        problem = found.faults[0] if found.faults else "it says something else of itself"
-        raise Rejected("archive_is_wrong", f"what was written does not prove itself: {problem}; verify the book")
-    sha256 = sha256_of(part)
-    os.replace(part, target)
+    try:
+        with reading(engine) as connection, archive_file.making(part) as file:
+            _fill(connection, file, description)
+        _make_durable(part)
+        found = verify_file(part)
+        if found.faults or found.description != description:
+            problem = found.faults[0] if found.faults else "it says something else of itself"
+            raise Rejected("archive_is_wrong", f"what was written does not prove itself: {problem}; verify the book")
+        sha256 = sha256_of(part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     _make_durable(folder)
     of = description
     return Archive(of.book_id, of.first_seq, of.last_seq, of.first_month, of.last_month, of.transfers, name, sha256)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
-from archives import answers, archiving_book, write_months
-from ledgers import Book, open_book, payment
+from archives import DAY, answers, archiving_book, write_months
+from ledgers import START, Book, account, hold, open_book, payment
+from paying_books import open_books
 from sqlalchemy import Column, LargeBinary, Text, text
 from sqlalchemy.exc import IntegrityError
 
-from core.errors import Rejected
+from core.clock import Instant, ManualClock
+from core.errors import Misconfigured, Rejected
 from core.ids import derived_id
 from core.money import Money
 from ledger.account import AccountId
 from ledger.archive_verification import verify_file
+from ledger.archived import keep_in
 from ledger.archiving import archive, drop_emptied_months
 from ledger.database import metadata, open_file, reading
+from ledger.holds import CaptureRequest, capture, release
 from ledger.operations import Reader
 from ledger.store import find_book, load_newest
 from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
@@ -336,3 +343,94 @@ def _altered(column: Column[Any]) -> str:
     if isinstance(column.type, LargeBinary):
         return f"x'fe' || substr({column.name}, 2)"
     return f"{column.name} || 'x'" if isinstance(column.type, Text) else f"{column.name} + 1"
+
+
+def test_books_that_pay_each_other_agree_after_one_of_them_is_archived(database_url: str, folder: Path) -> None:
+    clock = ManualClock(START)
+    with open_books(database_url, "a", "b", clock=clock) as books:
+        for each in books.books.values():
+            keep_in(each.engine, folder)
+        books["a"].open(account("p", "-100 kr"))
+        books["b"].open(account("q"), account("full", ceiling_units=0))
+        books.send("a", "b", payment("1", "p", "q", "3 kr"), payment("2", "p", "full", "2 kr"))
+        books.deliver_all()
+        books.send("a", "b", payment("3", "p", "q", "4 kr"), payment("4", "p", "full", "1 kr"))
+        clock.advance(40 * DAY)
+        for name, each in books.books.items():
+            each.open(account("later"))
+            archive(each.engine, name, 202311)
+        assert books.reconcile("a", "b").misfit == ""
+        assert len(books.reconcile("a", "b").under_way) == 2
+        assert books.faults() == {}
+        books.deliver_all()
+        assert books.reconcile("a", "b").is_settled
+        assert books.faults() == {}
+        assert [books[name].reader.verify(without_archives=True).faults for name in "ab"] == [(), ()]
+        assert books["b"].status("q").balance == Money.parse("7 kr")
+
+
+def test_an_archive_that_cannot_be_written_is_told_and_nothing_is_lost(postgresql_url: str, folder: Path) -> None:
+    with archiving_book(postgresql_url, folder) as book:
+        write_months(book)
+        (folder / f".{FIRST}.part").mkdir(parents=True)
+        with pytest.raises(Misconfigured, match="cannot write in"):
+            archive(book.engine, "test", 202312)
+        assert rows(book, "archive") == 0
+
+
+def test_payments_go_on_while_months_are_archived(book: Book) -> None:
+    def post(each: int) -> None:
+        (outcome,) = book.post(payment(f"meanwhile {each}", "a", "b", "1 kr"))
+        assert isinstance(outcome, Posted)
+
+    with ThreadPoolExecutor(1) as others:
+        posting = others.map(post, range(100))
+        archive(book.engine, "test", 202311)
+        archive(book.engine, "test", 202401)
+        drop_emptied_months(book.engine)
+        assert len(list(posting)) == 100
+    assert book.reader.verify().faults == ()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happened_it_is_answered_the_same(tmp_path: Path, seed: int) -> None:
+    chance = Random(seed)
+    with archiving_book(f"sqlite:///{tmp_path / 'book.db'}", tmp_path / "kept") as book:
+        book.open(account("a", "-500 kr"), account("b", "-50 kr"), account("c"))
+        for month in (202311, 202312, 202401, 202402):
+            for key in range(chance.randrange(12)):
+                something(book, chance, f"{month} {key}")
+                book.clock.advance(chance.randrange(DAY // 10))
+            book.clock.advance(31 * DAY)
+            something(book, chance, f"{month} last")
+            if chance.random() < 0.7:
+                before = answers(book)
+                with suppress(Rejected):  # nothing was posted in it
+                    archive(book.engine, "test", month)
+                assert answers(book) == before
+            assert book.reader.verify().faults == ()
+            assert book.reader.verify(without_archives=True).faults == ()
+
+
+def something(book: Book, chance: Random, key: str) -> None:
+    """Any of what can happen in a book."""
+    debit, credit = chance.sample("abc", 2)
+    amount = f"{chance.randrange(1, 9)} kr"
+    past = [each.id for each in book.reader.overview().newest]
+    holds = [each.id for each in book.reader.open_holds()]
+    kind = chance.randrange(8)
+    if kind == 0 and past:
+        book.work(lambda batch: batch.reverse(derived_id(key), chance.choice(past), Instant(1_000)))
+    elif kind == 1:
+        book.place(hold(key, debit, credit, amount, Instant(book.clock.now() + chance.randrange(1, 60) * DAY)))
+    elif kind == 2 and holds:
+        asked = CaptureRequest(derived_id(key), chance.choice(holds), Instant(1_000), Money.parse("1 kr"))
+        book.work(lambda batch: capture(batch, asked))
+    elif kind == 3 and holds:
+        book.work(lambda batch: release(batch, chance.choice(holds)))
+    elif kind == 4:
+        book.change(debit, name=key)
+    elif kind == 5:
+        book.post_linked(payment(f"{key}.1", debit, credit, amount), payment(f"{key}.2", credit, debit, amount))
+    else:
+        book.post(*(payment(f"{key}.{each}", debit, credit, amount) for each in range(chance.randrange(1, 4))))

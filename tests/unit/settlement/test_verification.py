@@ -5,16 +5,19 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from ledgers import PLANT, account, open_book, payment
+from ledgers import PLANT, START, account, open_book, payment
 from settlements import Cell, agreement, sample
 
+from core.clock import SECOND, Instant, ManualClock
 from core.money import SEK
+from ledger.archiving import archive
 from ledger.clearing import clearing_accounts
 from ledger.courier import send
 from ledger.database import open_engine, reading
 from ledger.transfer import Posted
 from settlement.verification import verify
 
+DAY = 24 * 3600 * SECOND
 WORK_GONE = "DELETE FROM agreement WHERE agreement_id = 'work'"
 CHARGES_SWAPPED = """
     UPDATE charge SET number = 9 WHERE agreement_id = 'work' AND number = 1;
@@ -154,3 +157,20 @@ def test_charges_of_no_agreement_are_found(copy: Path) -> None:
     connection.executescript("INSERT INTO charge VALUES (1, 'rent', 1, NULL, '1', 0, 0, '[]')")
     connection.close()
     assert faults(copy) == ("agreement rent: it has charges or transfers, and is missing itself",)
+
+
+def test_charges_are_compared_with_archived_transfers_too(written: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(written, tmp_path / "book.db"))
+    with open_book(path, ManualClock(Instant(START + 60 * DAY))) as book:
+        book.open(account("later"))
+        made = archive(book.engine, "test", 202312)
+    assert made.transfers > 3
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM transfer").fetchone() == (0,)
+    connection.close()
+    assert faults(path) == ()
+    connection = sqlite3.connect(tmp_path / "archive" / made.file)
+    connection.execute("UPDATE transfer SET amount = amount + 1 WHERE seq = (SELECT min(seq) FROM transfer)")
+    connection.commit()
+    connection.close()
+    assert "it paid" in faults(path)[0]
