@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ledgers import account, open_book, payment
 
-from ledger import store
+from ledger import journal_rows
 from ledger.database import reading
 from ledger.tables import transfer_table
 
@@ -13,8 +13,8 @@ from ledger.tables import transfer_table
 @pytest.mark.parametrize(
     "stream",
     [
-        lambda connection: store.read_rows(connection, transfer_table, 1),
-        lambda connection: store.read_seals(connection, 1),
+        lambda connection: journal_rows.read_rows(connection, transfer_table, 1),
+        lambda connection: journal_rows.read_seals(connection, 1),
     ],
     ids=["rows", "seals"],
 )
