@@ -13,7 +13,7 @@ from core.errors import Rejected
 from ledger import archive_file, hash_tree, statement, tables
 from ledger.append import month_of
 from ledger.archive_file import Description
-from ledger.archived import Archive, folder_of, opened, streamed_from_archives
+from ledger.archived import Archive, folder_of, opened, streamed_from_archives, wait_for_files
 from ledger.chain import ChainEnd, Journalled, walk
 from ledger.database import Connection, Row
 from ledger.event import EventKind
@@ -59,6 +59,7 @@ def sha256_of(path: Path) -> bytes:
 
 def check_archives(connection: Connection, head: BookHead, archives: Sequence[Archive], faults: Faults) -> bool:
     """Whether every archive is there and can be read from end to end; what is wrong with one is a fault."""
+    wait_for_files(connection)
     following, all_there = 1, True
     for archive in archives:
         if archive.first_seq != following:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from core.errors import Rejected
 from ledger import archive_file
-from ledger.database import Connection, Engine, readers_of, sqlite_path
+from ledger.database import Connection, Engine, is_postgresql, readers_of, sqlite_path
 from ledger.statements import run
 
 FOLDER = "archive"
@@ -94,6 +94,13 @@ def opened(connection: Connection, archive: Archive) -> Iterator[Connection]:
         yield file
 
 
+def wait_for_files(connection: Connection) -> None:
+    """PostgreSQL ends a transaction that asks nothing for a while, as one does that reads a long file meanwhile. This
+    one may wait to its end: it reads, and holds nobody up."""
+    if is_postgresql(connection):
+        run(connection, "SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
 def streamed(connection: Connection, book: int, read: Callable[[Connection], Iterator[Item]]) -> Iterator[Item]:
     """What is read from each archive in the order of their batches, then from the database; errors as of `opened`."""
     yield from streamed_from_archives(connection, book, read)
@@ -103,7 +110,11 @@ def streamed(connection: Connection, book: int, read: Callable[[Connection], Ite
 def streamed_from_archives(
     connection: Connection, book: int, read: Callable[[Connection], Iterator[Item]]
 ) -> Iterator[Item]:
-    for archive in load_archives(connection, book):
+    """The same without what the database itself has."""
+    archives = load_archives(connection, book)
+    if archives:
+        wait_for_files(connection)
+    for archive in archives:
         with opened(connection, archive) as file:
             yield from read(file)
 

@@ -26,7 +26,7 @@ from ledger import archive_file, hash_tree, statement, store, tables, totals
 from ledger.append import month_of
 from ledger.archive_file import VERSION, Description, month_text
 from ledger.archive_verification import sha256_of, verify_file
-from ledger.archived import Archive, folder_of, load_archives
+from ledger.archived import Archive, folder_of, load_archives, wait_for_files
 from ledger.database import (
     Connection,
     DBAPIError,
@@ -184,6 +184,7 @@ def _may_be_written(target: Path, description: Description) -> None:
 
 
 def _fill(connection: Connection, file: Connection, of: Description) -> None:
+    wait_for_files(connection)
     archive_file.put_description(file, of)
     book, span = of.book_id, (of.first_seq, of.last_seq)
     head = store.find_book(connection, of.book)

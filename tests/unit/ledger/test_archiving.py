@@ -28,6 +28,7 @@ from ledger.archived import keep_in
 from ledger.archiving import archive, drop_emptied_months
 from ledger.database import metadata, open_file, reading
 from ledger.holds import CaptureRequest, capture, release
+from ledger.journal_rows import read_transfers
 from ledger.operations import Reader
 from ledger.store import find_book, load_newest
 from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
@@ -434,3 +435,14 @@ def something(book: Book, chance: Random, key: str) -> None:
         book.post_linked(payment(f"{key}.1", debit, credit, amount), payment(f"{key}.2", credit, debit, amount))
     else:
         book.post(*(payment(f"{key}.{each}", debit, credit, amount) for each in range(chance.randrange(1, 4))))
+
+
+def test_postgresql_does_not_cut_off_who_reads_a_long_archive(postgresql_url: str, folder: Path) -> None:
+    with archiving_book(postgresql_url, folder) as book:
+        write_months(book)
+        archive(book.engine, "test", 202312)
+        with reading(book.engine) as connection:
+            show = text("SHOW idle_in_transaction_session_timeout")
+            assert connection.execute(show).scalar_one() == "15s"
+            assert next(read_transfers(connection, 1)).seq == 2
+            assert connection.execute(show).scalar_one() == "0"
