@@ -52,10 +52,10 @@ def append(batch: Batch) -> Committed | None:
     with pipelined(connection):
         if not is_bulky:
             _write_journal(batch, leaves, places)
-        _write_keys(batch)
+        seal = _write_seal(batch, b"".join(leaves))
         _write_accounts(batch, places)
         _write_holds(batch)
-        seal = _write_seal(batch, b"".join(leaves))
+        _write_keys(batch)  # the server is busy with these while the rest is sent
         head = _next_head(batch, seal)
         moved = store.advance_book(connection, head)
     if moved.rowcount != 1:

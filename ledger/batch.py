@@ -128,6 +128,8 @@ class Batch:
         self._is_between_books = False
         self._accepted_ids: dict[TransferId, int] = {}
         self._earlier: dict[TransferId, Transfer] = {}
+        self._looked_up: set[TransferId] = set()
+        """Ids of which it is known already whether the book holds them."""
         self._adoptions: list[Callable[[], None]] = []
         self._undo: list[Callable[[], object]] = []
 
@@ -391,6 +393,16 @@ class Batch:
         if missing:
             self.standings.update(store.load_standings(self.connection, self.book, missing))
 
+    def look_ahead(self, requests: Sequence[TransferRequest]) -> None:
+        """Look up at once what posting these will look up; what is wrong with them will be told then."""
+        good = [request for request in requests if _can_be_looked_up(request)]
+        if len(good) < 2:
+            return
+        self.load({account for request in good for account in (request.debit, request.credit)})
+        ids = [request.id for request in good]
+        self._find_earlier(ids)
+        self._looked_up.update(ids)
+
     def append(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
         """Rows of another package, in the table's column order, written with the batch. TypeError or ValueError when
         they are none of that table's."""
@@ -455,7 +467,13 @@ class Batch:
     def _fetch_ids(self, ids: Sequence[TransferId]) -> None:
         if set(map(len, ids)) - {ID_BYTES} or len(b"".join(ids)) != ID_BYTES * len(ids):
             raise ValueError(f"expected ids of {ID_BYTES} bytes; derive them with core.ids")
-        self._earlier.update(store.find_transfers(self.connection, self.book, ids))
+        if self._looked_up:
+            ids = [id for id in ids if id not in self._looked_up]
+        self._find_earlier(ids)
+
+    def _find_earlier(self, ids: Sequence[TransferId]) -> None:
+        if ids:
+            self._earlier.update(store.find_transfers(self.connection, self.book, ids))
 
     def _mark(self) -> tuple[int, ...]:
         others = len(self.rows), len(self.writes), len(self._adoptions)
@@ -481,6 +499,16 @@ class Batch:
         standing.event_seq = event_seq
         if not was_changed:
             del self.changed[standing.number]
+
+
+def _can_be_looked_up(request: object) -> bool:
+    return (
+        isinstance(request, TransferRequest)
+        and isinstance(request.id, bytes)
+        and len(request.id) == ID_BYTES
+        and isinstance(request.debit, str)
+        and isinstance(request.credit, str)
+    )
 
 
 def _is_text(text: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -32,6 +33,9 @@ WORKS_PER_COMMIT_MAX = 500
 ENTRIES_PER_COMMIT = 5_000
 """A commit that holds so many takes no more work: beyond this latency grows, not rate."""
 
+SMALL_WORK = 100
+"""Requests in a piece of work; with more, its own look at the database costs little of it."""
+
 TOTALS_BEHIND_MAX = 500_000
 """Transfers that may wait to be added up per link while there is no moment without other work."""
 TOTALS_STEP = 10_000
@@ -47,6 +51,16 @@ class WriterStats:
     commits: int = 0
     transfers: int = 0
     failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """The work that posts these requests. The writer can tell beforehand what it will look up."""
+
+    requests: Sequence[TransferRequest]
+
+    def __call__(self, batch: Batch) -> Outcomes:
+        return batch.post(self.requests)
 
 
 @dataclass(slots=True)
@@ -87,8 +101,8 @@ class Writer:
         self._door = threading.Lock()
         self._stopping = False
         self._broken = ""
-        self._postponed: _Asked | None = None
-        """Found too little room in the batch before: it is the first of the next one."""
+        self._waiting: deque[_Asked] = deque()
+        """Taken from the queue and not decided yet; what found too little room in the batch before comes first."""
         self._connection: Connection | None = None
         self._head: BookHead | None = None
         self._standings: dict[AccountId, Standing] = {}
@@ -130,7 +144,7 @@ class Writer:
 
     async def post(self, requests: Sequence[TransferRequest]) -> Outcomes:
         """Post transfers; every answer given is durable."""
-        return await self.run(lambda batch: batch.post(requests))
+        return await self.run(Posting(requests))
 
     def _run(self) -> None:
         try:
@@ -150,9 +164,8 @@ class Writer:
 
     def _next(self) -> _Asked | None:
         """The next piece of work; None when the writer shall end. What is left to add up, it does while it waits."""
-        if self._postponed is not None:
-            asked, self._postponed = self._postponed, None
-            return asked
+        if self._waiting:
+            return self._waiting.popleft()
         while self._behind:
             try:
                 return self._queue.get(timeout=IDLE_MILLISECONDS / 1_000)
@@ -171,7 +184,7 @@ class Writer:
                 try:
                     self._decide_all(batch, taken, answers)
                 except BatchIsFull:
-                    self._postponed = taken.pop()
+                    self._waiting.appendleft(taken.pop())
                 committed = append(batch)
         except OutcomeUnknown as error:
             kept = None if committed is None else self._was_kept(committed.head)
@@ -213,20 +226,34 @@ class Writer:
 
     def _decide_all(self, batch: Batch, taken: list[_Asked], answers: list[_Answer]) -> None:
         """Decide what is queued, up to a commit's worth; every piece that was taken gets an answer."""
+        self._look_ahead(batch, taken[-1], WORKS_PER_COMMIT_MAX - 1)
         while True:
             asked = taken[-1]
             if asked.answer.running() or asked.answer.set_running_or_notify_cancel():
                 answers.append(self._decide(batch, asked))
-            if len(taken) == WORKS_PER_COMMIT_MAX or batch.length >= ENTRIES_PER_COMMIT:
+            room = WORKS_PER_COMMIT_MAX - len(taken)
+            if not room or batch.length >= ENTRIES_PER_COMMIT:
                 return
+            if not self._waiting:
+                self._look_ahead(batch, None, room)
+            if not self._waiting:
+                return
+            taken.append(self._waiting.popleft())
+
+    def _look_ahead(self, batch: Batch, first: _Asked | None, works: int) -> None:
+        """Take what is queued, up to so many works, and look up for all of them at once what each would look up."""
+        while len(self._waiting) < works:
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
-                return
+                break
             if following is None:
                 self._queue.put(None)
-                return
-            taken.append(following)
+                break
+            self._waiting.append(following)
+        asked = self._waiting if first is None else (first, *self._waiting)
+        single = [each.work.requests for each in asked if isinstance(each.work, Posting)]
+        batch.look_ahead([request for requests in single if len(requests) <= SMALL_WORK for request in requests])
 
     def _decide(self, batch: Batch, asked: _Asked) -> _Answer:
         """One caller's bad work is its own; a broken invariant or database is everybody's."""
@@ -293,8 +320,8 @@ class Writer:
         return Unavailable("the ledger is shutting down") if self._stopping else None
 
     def _refuse_the_rest(self) -> None:
-        if self._postponed is not None:
-            _tell(self._postponed, None, self._why_closed() or Unavailable("the ledger is shutting down"))
+        for waiting in self._waiting:
+            _tell(waiting, None, self._why_closed() or Unavailable("the ledger is shutting down"))
         while not self._queue.empty():
             asked = self._queue.get_nowait()
             if asked is not None:

@@ -1,7 +1,8 @@
 """The writer answers only what is durable, and one failing piece of work disturbs no other."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,17 @@ from ledgers import PLANT, START, account, capture, hold, open_book, payment
 
 from core.clock import SECOND, Instant
 from core.errors import InvariantBroken, Rejected, Unavailable
-from core.ids import derived_id
+from core.ids import TransferId, derived_id
 from ledger import batch as batches
-from ledger import holds
+from ledger import holds, store
 from ledger.account import AccountState, Party
 from ledger.batch import Batch
-from ledger.database import open_engine
+from ledger.database import Connection, open_engine
 from ledger.database_lock import DatabaseLock
 from ledger.hold import Placed
 from ledger.store import BookHead
-from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
+from ledger.transfer import AlreadyPosted, Posted, Reason, Refused, Transfer
+from ledger.writer import Posting
 
 SOON = Instant(START + 10 * SECOND)
 
@@ -402,3 +404,37 @@ def test_what_failing_work_decided_leaves_no_trace(decision: str, order: str, tm
 
     works = {"before": [fail, pay], "after": [pay, fail], "between": [fail, pay, fail]}[order]
     assert written("with.db", *works) == written("without.db", pay)
+
+
+def test_posts_that_wait_together_are_looked_up_together_and_answered_as_if_alone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[int] = []
+
+    def spy(connection: Connection, book: int, ids: Sequence[TransferId]) -> dict[TransferId, Transfer]:
+        looked_up.append(len(ids))
+        return find_transfers(connection, book, ids)
+
+    find_transfers = store.find_transfers
+    with open_book(database_url) as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        (earlier,) = book.post(payment("earlier", "a", "b", "1 kr"))
+        monkeypatch.setattr(store, "find_transfers", spy)
+        works = [Posting([payment(f"{n}", "a", "b", "1 kr")]) for n in range(5)]
+        odd = [
+            Posting([payment("earlier", "a", "b", "1 kr")]),
+            Posting([payment("4", "a", "b", "1 kr")]),
+            Posting([payment("4", "a", "b", "2 kr")]),
+            Posting([payment("to nobody", "a", "nobody", "1 kr")]),
+            Posting([replace(payment("short", "a", "b", "1 kr"), id=TransferId(b"short"))]),
+        ]
+        answers = book.together(*works, *odd)
+        assert looked_up == [9], "all in one look, without the id that is none"
+        assert [type(answer[0]) for answer in answers[:5]] == [Posted] * 5
+        again, repeated, other, nobody = (answer[0] for answer in answers[5:9])
+        assert again == AlreadyPosted(earlier.transfer)
+        assert repeated == AlreadyPosted(answers[4][0].transfer)
+        assert [other.reason, nobody.reason] == [Reason.CONFLICT, Reason.UNKNOWN_CREDIT_ACCOUNT]
+        assert isinstance(answers[9], ValueError)
+        assert book.balance("b") == "6.00 SEK"
+        assert book.reader.verify().verified
