@@ -13,7 +13,7 @@ from typing import Any
 from core.clock import Instant, to_datetime
 from core.errors import InvariantBroken
 from core.money import Money
-from ledger import journal, store, tables
+from ledger import hold_rows, journal, store, tables, transfer_rows
 from ledger.balance import AccountStatus
 from ledger.batch import Accepted, Batch
 from ledger.journal import FIXED, NO_CAUSE, Seal
@@ -67,7 +67,7 @@ def _write_journal(batch: Batch, leaves: list[bytes], places: Places) -> None:
     """The rows that there may be thousands of; fills in their leaves and where each account's transfers stand."""
     connection, month = batch.connection, month_of(batch.posted_time)
     if not batch.head.seq or month != month_of(batch.head.posted_time):
-        store.ensure_month(connection, month)
+        transfer_rows.ensure_month(connection, month)
     _write_events(batch, leaves)
     rows = _transfer_rows(batch, month, leaves, places)
     insert_rows(connection, tables.transfer_table, rows, len(batch.accepted))
@@ -76,7 +76,7 @@ def _write_journal(batch: Batch, leaves: list[bytes], places: Places) -> None:
 
 def _write_keys(batch: Batch) -> None:
     if batch.accepted:
-        store.append_keys(batch.connection, batch.book, batch.seq)
+        transfer_rows.append_keys(batch.connection, batch.book, batch.seq)
     reversals = [(batch.book, original, reversal) for original, reversal in batch.reversals.items()]
     insert_rows(batch.connection, tables.reversal_table, reversals)
 
@@ -190,9 +190,9 @@ def _write_holds(batch: Batch) -> None:
         if credit is None:
             raise InvariantBroken(f"hold {hold.id.hex()} was decided without its credit account")
         rows.append((number[hold.request.debit], credit.number, hold))
-    store.save_holds(batch.connection, batch.book, rows)
+    hold_rows.save_holds(batch.connection, batch.book, rows)
     if rows and batch.next_expiry <= batch.posted_time:
-        batch.next_expiry = store.next_expiry(batch.connection, batch.book)
+        batch.next_expiry = hold_rows.next_expiry(batch.connection, batch.book)
 
 
 def _statuses(batch: Batch, places: Places) -> tuple[AccountStatus, ...]:

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from core.clock import Instant
 from core.errors import InvariantBroken, Rejected
 from core.ids import TransferId
-from ledger import event, store
+from ledger import event, store, transfer_rows
 from ledger.account import Account, AccountId, AccountState, Party, PartyId, account_fault, party_fault
 from ledger.database import Connection, Table
 from ledger.event import NO_ACCOUNT, Event, EventKind
@@ -254,7 +254,7 @@ class Batch:
             original,
         )
         self.load([request.debit, request.credit])
-        reversed_by = self.reversals.get(original) or store.find_reversal(self.connection, self.book, original)
+        reversed_by = self.reversals.get(original) or transfer_rows.find_reversal(self.connection, self.book, original)
         hindrance = None
         if reversed_by is not None and reversed_by != id:
             hindrance = Reason.ALREADY_REVERSED, f"it was reversed by {reversed_by.hex()} already"
@@ -473,7 +473,7 @@ class Batch:
 
     def _find_earlier(self, ids: Sequence[TransferId]) -> None:
         if ids:
-            self._earlier.update(store.find_transfers(self.connection, self.book, ids))
+            self._earlier.update(transfer_rows.find_transfers(self.connection, self.book, ids))
 
     def _mark(self) -> tuple[int, ...]:
         others = len(self.rows), len(self.writes), len(self._adoptions)

@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from core.money import CURRENCIES, Money
-from ledger import outbox, statement, store, tables
+from ledger import outbox, statement, store, tables, transfer_rows
 from ledger.archived import load_archives, opened, streamed_from_archives
 from ledger.database import Connection, Row
 from ledger.replay import FAULTS_SHOWN_MAX, Faults, Replay, ReplayedAccount
@@ -232,7 +232,7 @@ def _compare_reversals(connection: Connection, book: int, faults: Faults, on_tru
 
 def _gives_back(connection: Connection, book: int, place: tuple[int, int], original_place: tuple[int, int]) -> bool:
     """The same for two transfers of which at least one may have been archived."""
-    found = store.load_transfers(connection, book, [place, original_place], as_far_as_there=True)
+    found = transfer_rows.load_transfers(connection, book, [place, original_place], as_far_as_there=True)
     reversal, original = found.get(place), found.get(original_place)
     if reversal is None or original is None or original_place >= place:
         return False

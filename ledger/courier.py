@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from core.errors import OutcomeUnknown, Rejected
-from ledger import outbox, store
+from ledger import outbox, store, transfer_rows
 from ledger.account import AccountId, AccountKind
 from ledger.batch import Batch
 from ledger.clearing import (
@@ -290,7 +290,7 @@ def _answers(transfer: Transfer | None, book: str) -> bool:
 
 
 def _original(batch: Batch, own: str, from_book: str, returned: Returned) -> Transfer:
-    found = store.load_transfers(batch.connection, batch.book, [returned.original]).get(returned.original)
+    found = transfer_rows.load_transfers(batch.connection, batch.book, [returned.original]).get(returned.original)
     to = None if found is None else destination_of(found.request)
     if found is None or to is None or to.book != from_book or arrival_id(own, found.id) != returned.arrival:
         text = f"{from_book} sends back what {own} never sent to it: its entry {returned.original}"

@@ -8,7 +8,7 @@ from core.clock import Instant
 from core.errors import InvariantBroken
 from core.ids import TransferId
 from core.money import Money
-from ledger import event, store
+from ledger import event, hold_rows
 from ledger.batch import Batch, all_or_nothing, check_id
 from ledger.event import EventKind
 from ledger.hold import (
@@ -133,11 +133,11 @@ def expire(batch: Batch) -> int:
     the others wait for the next batch, though none of them can be captured any more."""
     if batch.next_expiry > batch.posted_time:
         return 0
-    due = store.load_open_holds(batch.connection, batch.book, EXPIRED_PER_BATCH_MAX, expired_at=batch.posted_time)
+    due = hold_rows.load_open_holds(batch.connection, batch.book, EXPIRED_PER_BATCH_MAX, expired_at=batch.posted_time)
     for hold in due:
         _end(batch, hold, HoldState.EXPIRED, EventKind.HOLD_EXPIRED)
     if not due:  # the one that would have been next was captured or released
-        batch.next_expiry = store.next_expiry(batch.connection, batch.book)
+        batch.next_expiry = hold_rows.next_expiry(batch.connection, batch.book)
     return len(due)
 
 
@@ -163,7 +163,7 @@ def _check_capture(asked: object) -> None:
 
 def _find(batch: Batch, id: TransferId) -> Hold | None:
     check_id(id)
-    hold = batch.holds.get(id) or store.find_hold(batch.connection, batch.book, id)
+    hold = batch.holds.get(id) or hold_rows.find_hold(batch.connection, batch.book, id)
     if hold is None:
         return None
     batch.load([hold.request.debit, hold.request.credit])

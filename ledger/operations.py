@@ -10,7 +10,7 @@ from datetime import date
 from core.clock import Instant
 from core.errors import Rejected
 from core.ids import TransferId
-from ledger import statement, store, totals, witness
+from ledger import hold_rows, statement, store, totals, transfer_rows, witness
 from ledger.account import Account, AccountId, Party
 from ledger.append import Committed
 from ledger.balance import AccountStatus
@@ -89,12 +89,12 @@ class Reader:
                 head,
                 store.load_statuses(connection, head.book),
                 totals.load_links(connection, head.book, head.totalled_seq),
-                store.load_newest(connection, head.book, NEWEST_SHOWN),
+                transfer_rows.load_newest(connection, head.book, NEWEST_SHOWN),
             )
 
     def find(self, transfer: TransferId) -> Transfer | None:
         with reading(self._engine) as connection:
-            return store.find_transfers(connection, self._head(connection).book, [transfer]).get(transfer)
+            return transfer_rows.find_transfers(connection, self._head(connection).book, [transfer]).get(transfer)
 
     def statement(self, account: AccountId, limit: int = 50, before: tuple[int, int] | None = None) -> list[Transfer]:
         """Newest first, at most `limit`; continue with the last one's (seq, position) as `before`."""
@@ -128,11 +128,11 @@ class Reader:
         limit = min(limit, OPEN_HOLDS_PAGE_MAX)
         place = None if after is None else (after.expires, after.id)
         with reading(self._engine) as connection:
-            return store.load_open_holds(connection, self._head(connection).book, limit, after=place)
+            return hold_rows.load_open_holds(connection, self._head(connection).book, limit, after=place)
 
     def find_hold(self, hold: TransferId) -> Hold | None:
         with reading(self._engine) as connection:
-            return store.find_hold(connection, self._head(connection).book, hold)
+            return hold_rows.find_hold(connection, self._head(connection).book, hold)
 
     @contextmanager
     def history(self) -> Iterator[History]:

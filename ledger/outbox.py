@@ -14,7 +14,7 @@ from core.clock import Instant
 from core.errors import Rejected
 from core.ids import TransferId
 from core.money import Money, currency
-from ledger import store
+from ledger import transfer_rows
 from ledger.account import AccountId
 from ledger.archived import streamed
 from ledger.clearing import (
@@ -68,7 +68,7 @@ def load_parcels(connection: Connection, book: int, to_book: str, after: Place, 
         (EventKind.REFUSED.value, book, to_book, *after, limit),
     ).fetchall()
     places = [(seq, position) for seq, position, _, content, _ in rows if content is None]
-    transfers = store.load_transfers(connection, book, places)
+    transfers = transfer_rows.load_transfers(connection, book, places)
     reversed_ids = reversed_among(connection, book, [transfer.id for transfer in transfers.values()])
     parcels: list[Parcel] = []
     for seq, position, to_account, content, posted_time in rows:
@@ -124,7 +124,7 @@ def clearing_transfers(connection: Connection, book: int, account_no: int) -> It
 
 
 def _loaded(connection: Connection, book: int, places: Sequence[tuple[int, int]]) -> Iterator[Transfer]:
-    found = store.load_transfers(connection, book, places)
+    found = transfer_rows.load_transfers(connection, book, places)
     return (found[place] for place in places if place in found)
 
 

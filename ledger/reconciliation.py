@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from core.errors import Rejected, Unavailable
 from core.ids import TransferId
 from core.money import CURRENCIES, Currency, Money
-from ledger import outbox, store
+from ledger import outbox, store, transfer_rows
 from ledger.clearing import (
     Origin,
     Parcel,
@@ -127,10 +127,10 @@ class _Side:
         return outbox.find_cursor(self.connection, self.book, other.name)
 
     def find(self, id: TransferId) -> Transfer | None:
-        return store.find_transfers(self.connection, self.book, [id]).get(id)
+        return transfer_rows.find_transfers(self.connection, self.book, [id]).get(id)
 
     def entry(self, place: Place) -> Transfer | None:
-        return store.load_transfers(self.connection, self.book, [place]).get(place)
+        return transfer_rows.load_transfers(self.connection, self.book, [place]).get(place)
 
 
 class _Way:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from core.clock import Instant
 from core.money import Money, currency
-from ledger import store
+from ledger import transfer_rows
 from ledger.account import Account, AccountId, AccountKind, AccountState, AccountType, PartyId
 from ledger.balance import AccountStatus
 from ledger.database import Connection
@@ -67,7 +67,7 @@ def load_page(
             continue
         break
     del places[limit:]
-    found = store.load_transfers(connection, book, places)
+    found = transfer_rows.load_transfers(connection, book, places)
     return [found[place] for place in places if place in found]
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from core.clock import Instant, to_datetime
 from core.errors import Rejected
 from core.ids import TransferId
-from ledger import journal, store
+from ledger import journal, transfer_rows
 from ledger.archived import load_leaves
 from ledger.database import Connection
 from ledger.day_seal import DaySeal, seal_day, span
@@ -32,7 +32,7 @@ def prove(connection: Connection, head: BookHead, book: str, id: TransferId) -> 
 
     Rejected `unknown_transfer` when there is none, `day_is_open` when its day cannot be sealed yet.
     """
-    transfer = store.find_transfers(connection, head.book, [id]).get(id)
+    transfer = transfer_rows.find_transfers(connection, head.book, [id]).get(id)
     if transfer is None:
         raise Rejected("unknown_transfer", f"there is no transfer {id.hex()} in book {book!r}")
     day = to_datetime(transfer.posted_time).date()

@@ -10,7 +10,7 @@ from core.clock import SECOND, Instant, ManualClock
 from core.errors import Rejected
 from core.ids import derived_id
 from core.money import Money
-from ledger import holds, store
+from ledger import hold_rows, holds
 from ledger.account import AccountState
 from ledger.batch import Batch
 from ledger.hold import NEVER, AlreadyPlaced, Hold, HoldRefused, HoldState, Placed, Released
@@ -213,7 +213,7 @@ def test_no_more_expired_holds_are_read_than_a_batch_ends(database_url: str, mon
             book.place(hold(f"{n}", "press", "energy", "10 kr", SOON))
         book.clock.advance(SOON - START)
         read = []
-        monkeypatch.setattr(store, "_hold", lambda row, hold=store._hold: read.append(row) or hold(row))
+        monkeypatch.setattr(hold_rows, "_hold", lambda row, hold=hold_rows._hold: read.append(row) or hold(row))
         book.work(lambda batch: None)
         assert len(read) == 2
         assert len(book.reader.open_holds()) == 3

@@ -12,7 +12,7 @@ from core.clock import SECOND, Instant
 from core.errors import InvariantBroken, Rejected, Unavailable
 from core.ids import TransferId, derived_id
 from ledger import batch as batches
-from ledger import holds, store
+from ledger import holds, transfer_rows
 from ledger.account import AccountState, Party
 from ledger.batch import Batch
 from ledger.database import Connection, open_engine
@@ -415,11 +415,11 @@ def test_posts_that_wait_together_are_looked_up_together_and_answered_as_if_alon
         looked_up.append(len(ids))
         return find_transfers(connection, book, ids)
 
-    find_transfers = store.find_transfers
+    find_transfers = transfer_rows.find_transfers
     with open_book(database_url) as book:
         book.open(account("a", "-10 kr"), account("b"))
         (earlier,) = book.post(payment("earlier", "a", "b", "1 kr"))
-        monkeypatch.setattr(store, "find_transfers", spy)
+        monkeypatch.setattr(transfer_rows, "find_transfers", spy)
         works = [Posting([payment(f"{n}", "a", "b", "1 kr")]) for n in range(5)]
         odd = [
             Posting([payment("earlier", "a", "b", "1 kr")]),
