@@ -254,7 +254,8 @@ def test_ledger_commands_tell_people_and_programs_the_same(plant: Plant) -> None
     text = myntverk("ledger", "verify", *plant.options)
     verification = json.loads(myntverk("ledger", "verify", *plant.options, "--json").stdout)
     assert (text.returncode, text.stderr) == (0, "")
-    assert verification.keys() == {"verified", "batches", "transfers", "head_hash", "trial_balance", "faults"}
+    told = {"verified", "batches", "transfers", "head_hash", "trial_balance", "faults", "on_trust_up_to_batch"}
+    assert verification.keys() == told
     counted = f"{verification['transfers']} transfers in {verification['batches']} batches"
     total = ", ".join(f"{amount} {code}" for code, amount in verification["trial_balance"].items())
     assert text.stdout.splitlines()[0] == f"verified: {counted}; balances add up to {total}"
