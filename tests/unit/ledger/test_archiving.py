@@ -30,8 +30,9 @@ from ledger.database import metadata, open_file, reading
 from ledger.holds import CaptureRequest, capture, release
 from ledger.journal_rows import read_transfers
 from ledger.operations import Reader
-from ledger.store import find_book, load_newest
+from ledger.store import find_book
 from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
+from ledger.transfer_rows import load_newest
 from ledger.verification import verify
 from migrations import upgrade
 
