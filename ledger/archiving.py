@@ -37,6 +37,7 @@ from ledger.database import (
     is_postgresql,
     reading,
     transaction,
+    without_hurry,
 )
 from ledger.hold import NEVER
 from ledger.journal import GENESIS
@@ -62,7 +63,7 @@ def archive(engine: Engine, book: str, until: int) -> Archive:
     `archive_exists` when another file has that name; Unavailable when the database cannot be had, or somebody else
     archives this book; Misconfigured when the folder cannot be written.
     """
-    writing = connect(engine)
+    writing = without_hurry(connect(engine))
     try:
         with _alone(writing, book):
             description = _plan(engine, book, until)
@@ -85,7 +86,7 @@ def drop_emptied_months(engine: Engine) -> list[int]:
     """
     if engine.dialect.name != "postgresql":
         return []
-    connection = connect(engine)
+    connection = without_hurry(connect(engine))
     try:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         until = _one(connection, "SELECT coalesce(max(last_month), 0) FROM archive", ())
@@ -235,7 +236,7 @@ def _copy(
     query = table.select().where(table.c.book_id == book).order_by(*table.primary_key.columns)
     if span is not None:
         query = query.where(table.c.seq >= span[0], table.c.seq <= span[1])
-    rows = iter(connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query))
+    rows = iter(connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}))
     for some in _in_parts(rows, ROWS_AT_ONCE):
         insert_rows(file, table, [tuple(row) for row in some])
 

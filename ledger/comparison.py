@@ -293,7 +293,7 @@ def _compare_links(connection: Connection, head: BookHead, replay: Replay, fault
 
 def _streamed(connection: Connection, text: str) -> Iterator[tuple[int, ...]]:
     """The rows of a statement, without holding them all."""
-    for row in connection.execution_options(yield_per=LINKS_AT_ONCE).exec_driver_sql(text):
+    for row in connection.exec_driver_sql(text, execution_options={"yield_per": LINKS_AT_ONCE}):
         yield tuple(row)
 
 

@@ -28,7 +28,7 @@ class Limits:
     read_pause_seconds: int = 3_600
     """So long a reader may, such as an export into a slow program: it stops nobody, but old rows stay for it."""
     write_answer_seconds: int = 30
-    """So long the server may be silent on a writer's statement; the largest batches take a tenth of it."""
+    """So long the server may be silent on a batch; one of 5,000 transfers takes a tenth of a second."""
     read_answer_seconds: int = 600
     """So long it may be silent on a reader's: some questions take it through the whole book."""
 
