@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from core.clock import Instant, from_datetime, to_datetime
+from core.clock import EPOCH, Instant, from_datetime, to_datetime
 from core.errors import Rejected
 from ledger.totals import HOUR
+from ledger.transfer import TIME_END
 
 
 def begin_of(day: date, zone: ZoneInfo) -> Instant:
@@ -30,6 +31,8 @@ def end_of(day: date, zone: ZoneInfo) -> Instant:
 
 def whole_hour(at: Instant, zone: ZoneInfo) -> Instant:
     """The same instant; Rejected `not_a_whole_hour` where a day does not begin with one of UTC."""
+    if not EPOCH <= at <= TIME_END:
+        raise typer.BadParameter("expected a day from 1970 to 2199: nothing is dated before or after")
     if at % HOUR:
         text = f"{to_local_text(at, zone)} is no whole hour of UTC: the ledger keeps totals per hour"
         raise Rejected("not_a_whole_hour", f"{text}; export the transfers and add them up")

@@ -103,6 +103,17 @@ def _write(history: History, format: ExportFormat, stream: IO[str], zone: ZoneIn
     return write(history.accounts, history.parties(), history.transfers(), stream, balances=history.balances, zone=zone)
 
 
+def _print(content: IO[bytes]) -> None:
+    try:
+        sys.stdout.flush()
+        shutil.copyfileobj(content, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read it has seen enough
+    except OSError as error:
+        raise Misconfigured([Problem(f"cannot write to standard output: {error.strerror}")]) from None
+
+
 @contextmanager
 def _written(to: Path | None) -> Iterator[IO[str]]:
     """A text stream whose content is in `to`, or on standard output, once all of it was written, and not before.
@@ -115,8 +126,7 @@ def _written(to: Path | None) -> Iterator[IO[str]]:
             yield stream
             stream.flush()
             content.seek(0)
-            sys.stdout.flush()
-            shutil.copyfileobj(content, sys.stdout.buffer)
+            _print(content)
         return
     target = to.resolve()
     if target.exists() and not target.is_file():

@@ -52,7 +52,7 @@ DROP_WAIT_MILLISECONDS = 1_000
 """How long an emptied month may wait for its readers before it is left for the next time."""
 
 _LOCK = 7_310_579_613
-"""Of PostgreSQL's advisory locks, one pair per book: who archives it."""
+"""With the book's name it gives the one of PostgreSQL's advisory locks that who archives it holds."""
 _PARTITION = re.compile(r"transfer_([0-9]{6})")
 
 
@@ -267,7 +267,7 @@ def _roots(path: Path, book: int) -> Iterator[tuple[bytes, int, int]]:
 
 @contextmanager
 def _alone(connection: Connection, book: str) -> Iterator[None]:
-    """Nobody else archives this book meanwhile. (On SQLite the file's own lock sees to it.)"""
+    """Nobody else archives this book meanwhile. (On SQLite that is for the caller to see to, by `DatabaseLock`.)"""
     if not is_postgresql(connection):
         yield
         return

@@ -1,7 +1,8 @@
 """One transaction's worth of decisions: fetch, decide; what was decided is then appended, sealed and committed.
 
-Work is done on state read fresh inside the transaction; entries are kept in memory until they are appended, so a piece
-of work that fails is undone by forgetting what it decided and disturbs no other in the batch.
+Work is done on state read inside the transaction, or left by the batch before when nobody wrote between. Entries are
+kept in memory until they are appended, so a piece of work that fails is undone by forgetting what it decided and
+disturbs no other in the batch.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from core.clock import Instant
+from core.clock import Instant, to_text
 from core.errors import InvariantBroken, Rejected
 from core.ids import TransferId
-from ledger import event, store, transfer_rows
+from ledger import event, store, transfer_rows, witness
 from ledger.account import Account, AccountId, AccountState, Party, PartyId, account_fault, party_fault
 from ledger.database import Connection, Table
 from ledger.event import NO_ACCOUNT, Event, EventKind
@@ -37,6 +38,8 @@ from ledger.transfer import (
 )
 
 ID_BYTES = 16
+NO_ID = bytes(ID_BYTES)
+"""What stands for no id at all in the journal's forms: nothing is named so."""
 
 ENTRIES_PER_BATCH_MAX = 65_535
 """A posting keeps each place in a batch as an unsigned 16-bit number."""
@@ -80,6 +83,13 @@ def check_id(id: object) -> None:
         raise TypeError(f"expected an id of {ID_BYTES} bytes, got {id!r:.100}")
     if len(id) != ID_BYTES:
         raise ValueError(f"expected an id of {ID_BYTES} bytes, got one of {len(id)}; derive it with core.ids")
+
+
+def check_new_id(id: object) -> None:
+    """The same for what shall bear it: zeros name nothing."""
+    check_id(id)
+    if id == NO_ID:
+        raise ValueError("expected an id, got one of zeros only; derive it with core.ids")
 
 
 class Batch:
@@ -235,12 +245,15 @@ class Batch:
     ) -> Outcome:
         """Undo a transfer by a new one, named `id`, that names it. Rejected `unknown_transfer` when there is none,
         before anything else is looked at."""
-        check_id(id)
+        check_new_id(id)
         check_id(original)
         self._fetch_ids([id, original])
         first = self.find(original)
         if first is None:
             raise Rejected("unknown_transfer", f"there is no transfer {original.hex()} in this book")
+        if first.seq != self.seq and not witness.is_as_sealed(self.connection, self.book, first):
+            text = f"transfer {original.hex()} is not what was sealed: it was altered; `ledger verify` says where"
+            raise Rejected("transfer_was_altered", text)
         request = TransferRequest(
             id,
             first.request.credit,
@@ -354,7 +367,7 @@ class Batch:
         if until > TIME_END:
             raise Rejected("invalid_time", f"expected a time up to 2199, got {until} microseconds")
         if until <= self.locked_until:
-            raise Rejected("period_is_locked", "the books are closed up to then, or further, already")
+            raise Rejected("period_is_locked", f"the books are closed up to {to_text(self.locked_until)} already")
         before = self.locked_until
         self.on_undo(lambda: setattr(self, "locked_until", before))
         self.locked_until = until
@@ -431,6 +444,7 @@ class Batch:
     def _post_one(
         self, request: TransferRequest, is_covered: bool = False, hindrance: Objection | None = None
     ) -> Outcome:
+        self.make_room(1)
         debit, credit = self.standings.get(request.debit), self.standings.get(request.credit)
         other = self._judge(request, debit, credit, is_covered, hindrance)
         if other is not None or debit is None or credit is None:
@@ -462,7 +476,10 @@ class Batch:
         accounts.update([request.credit for request in requests])
         if not accounts <= standings.keys():
             self.load(accounts)
-        self._fetch_ids([request.id for request in requests])
+        ids = [request.id for request in requests]
+        if NO_ID in ids:
+            check_new_id(NO_ID)
+        self._fetch_ids(ids)
 
     def _fetch_ids(self, ids: Sequence[TransferId]) -> None:
         if set(map(len, ids)) - {ID_BYTES} or len(b"".join(ids)) != ID_BYTES * len(ids):

@@ -235,7 +235,7 @@ def _arrive(batch: Batch, from_book: str, sent: Sequence[Sent]) -> tuple[int, in
     with batch.between_books():
         refused += batch.post(good).refused
     for objection in refused:
-        if _answers(batch.find(objection.request.id), from_book):
+        if _answers(batch.fetch(objection.request.id), from_book):
             raise Rejected("arrival_is_wrong", f"{objection.request.id.hex()} arrived before, and not as it is now")
         row = (batch.book, batch.seq, batch.length, from_book, "")
         batch.record_refusal(objection)

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import Misconfigured, Problem, Unavailable
-from ledger.database import Connection, DBAPIError, connect, errors_of, is_postgresql_url, open_engine, sqlite_path
+from ledger.database import (
+    Connection,
+    DBAPIError,
+    connect,
+    errors_of,
+    is_postgresql_url,
+    open_engine,
+    sqlite_path,
+    unusable,
+)
 from ledger.statements import run
 
 
@@ -91,7 +100,13 @@ def _locked_file(path: Path) -> IO[str]:
 def _locked_name(url: str, gateway: str) -> Connection:
     connection = connect(open_engine(url)).execution_options(isolation_level="AUTOCOMMIT")
     number = int.from_bytes(sha256(f"myntverk gateway {gateway}".encode()).digest()[:8], "big", signed=True)
-    if not run(connection, "SELECT pg_try_advisory_lock(?::bigint)", (number,)).fetchone()[0]:
+    try:
+        is_ours = run(connection, "SELECT pg_try_advisory_lock(?::bigint)", (number,)).fetchone()[0]
+    except (DBAPIError, errors_of(connection).Error) as error:
+        with suppress(Exception):  # it may be broken in any way
+            connection.close()
+        raise unusable(connection.engine, "locked", error) from error
+    if not is_ours:
         connection.close()
         raise Unavailable(
             f"gateway {gateway!r} settles into this ledger already; stop it first, or name this one otherwise"

@@ -33,7 +33,7 @@ class Desk:
 
         Unavailable when the ledger cannot take it now, OutcomeUnknown when its answer was lost: ask again with the
         same id. A refusal is journalled."""
-        outcome = await self._writer.run(lambda batch: self._post(batch, request))
+        outcome = await self._writer.run(_Payment(self, request))
         if isinstance(outcome, Refused):
             self.refused += 1
             self._why[request.id] = outcome.reason
@@ -50,8 +50,20 @@ class Desk:
     async def find(self, transfer: TransferId) -> Transfer | None:
         return await asyncio.to_thread(self._reader.find, transfer)
 
-    def _post(self, batch: Batch, request: TransferRequest) -> Outcome:
+    def decide(self, batch: Batch, request: TransferRequest) -> Outcome:
+        """Post it, or journal why not."""
         (outcome,) = pay(batch, [request])
         if isinstance(outcome, Refused) and self._why.get(request.id) is not outcome.reason:
             batch.record_refusal(outcome)
         return outcome
+
+
+class _Payment:
+    """The piece of work that a single payment is; it tells the writer what it will look up."""
+
+    def __init__(self, desk: Desk, request: TransferRequest) -> None:
+        self._desk = desk
+        self.requests = (request,)
+
+    def __call__(self, batch: Batch) -> Outcome:
+        return self._desk.decide(batch, *self.requests)

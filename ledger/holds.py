@@ -9,7 +9,7 @@ from core.errors import InvariantBroken
 from core.ids import TransferId
 from core.money import Money
 from ledger import event, hold_rows
-from ledger.batch import Batch, all_or_nothing, check_id
+from ledger.batch import Batch, all_or_nothing, check_id, check_new_id
 from ledger.event import EventKind
 from ledger.hold import (
     AlreadyPlaced,
@@ -59,6 +59,7 @@ class CaptureRequest:
 def place(batch: Batch, hold: Hold) -> HoldOutcome:
     """Reserve money on the hold's debit account; asked again, what the hold is now."""
     check_hold(hold)
+    check_new_id(hold.id)
     earlier = _find(batch, hold.id)
     if earlier is not None and hold.same_content(earlier) and check_hold_form(hold) is None:
         return AlreadyPlaced(earlier)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from ledger.database import Connection, Table, driver_of, is_postgresql
@@ -16,6 +16,8 @@ from ledger.database import Connection, Table, driver_of, is_postgresql
 ROWS_PER_INSERT = 25
 """Rows in one INSERT on SQLite: more of them spare calls, many more cost as much in parsing."""
 VALUES_PER_SELECT = 500
+VALUES_PER_STATEMENT_MAX = 65_535
+"""PostgreSQL counts them with 16 bits."""
 COPY_ROWS_MIN = 8
 """Below this one INSERT takes fewer trips to PostgreSQL than a COPY."""
 
@@ -90,8 +92,10 @@ def insert_rows(
                 for row in rows:
                     copy.write_row(row)
         else:
-            text = _marked(_insert_text(table, count), "postgresql")
-            driver.execute(text, list(chain.from_iterable(rows)))
+            remaining = iter(rows)
+            while some := list(islice(remaining, VALUES_PER_STATEMENT_MAX // len(table.columns))):
+                text = _marked(_insert_text(table, len(some)), "postgresql")
+                driver.execute(text, list(chain.from_iterable(some)))
         return
     rows = list(rows)
     whole = count - count % ROWS_PER_INSERT

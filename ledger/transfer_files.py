@@ -317,8 +317,11 @@ def _request(row: _Row, alike: Counter[TransferId], findings: _Findings) -> Tran
 def _id(cell: str) -> TransferId:
     """No bytes where no id was given."""
     cell = cell.strip()
-    if cell and not _ID.fullmatch(cell):
-        raise Rejected("id", f"expected 32 hexadecimal digits, or nothing to have an id made, got {_shown(cell)}")
+    if cell and (not _ID.fullmatch(cell) or not int(cell, 16)):
+        raise Rejected(
+            "id",
+            f"expected 32 hexadecimal digits, not all of them 0, or nothing to have an id made, got {_shown(cell)}",
+        )
     return TransferId(bytes.fromhex(cell))
 
 

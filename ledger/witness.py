@@ -7,10 +7,11 @@ from datetime import date
 from core.clock import Instant, to_datetime
 from core.errors import Rejected
 from core.ids import TransferId
-from ledger import journal, transfer_rows
+from ledger import hash_tree, journal, transfer_rows
 from ledger.archived import load_leaves
 from ledger.database import Connection
 from ledger.day_seal import DaySeal, seal_day, span
+from ledger.hash_tree import HASH_BYTES
 from ledger.proof import Proof, make_proof
 from ledger.statements import run
 from ledger.store import BookHead
@@ -48,6 +49,16 @@ def prove(connection: Connection, head: BookHead, book: str, id: TransferId) -> 
     if seal.hash != hash:
         raise Rejected("journal_was_altered", f"batch {seq} is not what was sealed; verify the book")
     return make_proof(_form(transfer), transfer.position, leaves, seal, book, first_seq, hashes, previous)
+
+
+def is_as_sealed(connection: Connection, book: int, transfer: Transfer) -> bool:
+    """Whether a transfer, as it was read from the database or an archive, is what its batch was sealed with."""
+    leaves = load_leaves(connection, book, transfer.seq)
+    text = "SELECT leaves FROM seal WHERE book_id = ? AND seq = ?"
+    (kept,) = run(connection, text, (book, transfer.seq)).fetchone() or (b"",)
+    start = transfer.position * HASH_BYTES
+    is_leaf = leaves[start : start + HASH_BYTES] == journal.leaf(_form(transfer))
+    return is_leaf and hash_tree.root(leaves) == hash_tree.root(bytes(kept))
 
 
 def _must_be_over(head: BookHead, day: date) -> None:

@@ -33,6 +33,9 @@ WORKS_PER_COMMIT_MAX = 500
 ENTRIES_PER_COMMIT = 5_000
 """A commit that holds so many takes no more work: beyond this latency grows, not rate."""
 
+OWN_FAULTS = (Rejected, ValueError, TypeError, LookupError, ArithmeticError, asyncio.CancelledError)
+"""What a piece of work may raise for its own caller alone."""
+
 SMALL_WORK = 100
 """Requests in a piece of work; with more, its own look at the database costs little of it."""
 
@@ -55,12 +58,19 @@ class WriterStats:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """The work that posts these requests. The writer can tell beforehand what it will look up."""
+    """The work that posts these requests. Of any work that has `requests` the writer looks up beforehand what posting
+    them needs."""
 
     requests: Sequence[TransferRequest]
 
     def __call__(self, batch: Batch) -> Outcomes:
         return batch.post(self.requests)
+
+
+def _looked_up_by(work: Work[Any]) -> Sequence[TransferRequest]:
+    """What a small piece of work says that it will post."""
+    requests = getattr(work, "requests", ())
+    return requests if isinstance(requests, (list, tuple)) and len(requests) <= SMALL_WORK else ()
 
 
 @dataclass(slots=True)
@@ -73,7 +83,7 @@ class _Asked:
 class _Answer:
     asked: _Asked
     result: Any
-    problem: Exception | None
+    problem: BaseException | None
 
 
 class Writer:
@@ -120,6 +130,7 @@ class Writer:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        self._refuse_the_rest()
 
     def submit(self, work: Work[Result]) -> Future[Result]:
         """Queue a piece of work. Unavailable at once when the queue is full or the writer was stopped; InvariantBroken
@@ -153,10 +164,10 @@ class Writer:
                     self._fail([asked], InvariantBroken(self._broken))
                 else:
                     self._commit(asked)
-                    is_quiet = self._behind >= TOTALS_STEP // 10 and self._queue.empty()
+                    is_quiet = self._behind >= TOTALS_STEP // 10 and self._queue.empty() and not self._waiting
                     if is_quiet or self._behind >= TOTALS_BEHIND_MAX:
                         self._add_up()
-        except Exception as error:  # the thread may not end unseen: callers would wait for ever
+        except BaseException as error:  # the thread may not end unseen: callers would wait for ever
             self._break(error)
         finally:
             self._disconnect()
@@ -192,9 +203,11 @@ class Writer:
                 self._lose(taken, error if kept is None else Unavailable(f"nothing was kept: {error}"))
                 return
         except Unavailable as error:
+            if batch is None:  # the database is not there: who waits shall not wait once more for each before him
+                taken += self._take_all()
             self._lose(taken, error)
             return
-        except Exception as error:  # a bug: nothing was kept, and nothing more will be taken
+        except BaseException as error:  # a bug: nothing was kept, and nothing more will be taken
             self._break(error)
             self._fail(taken, InvariantBroken(self._broken))
             return
@@ -241,8 +254,11 @@ class Writer:
             taken.append(self._waiting.popleft())
 
     def _look_ahead(self, batch: Batch, first: _Asked | None, works: int) -> None:
-        """Take what is queued, up to so many works, and look up for all of them at once what each would look up."""
-        while len(self._waiting) < works:
+        """Take what is queued, up to so many works or a commit's worth, and look up for all of them at once what each
+        would look up."""
+        asked = list(self._waiting) if first is None else [first, *self._waiting]
+        small = [request for each in asked for request in _looked_up_by(each.work)]
+        while len(self._waiting) < works and batch.length + len(small) < ENTRIES_PER_COMMIT:
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
@@ -251,16 +267,16 @@ class Writer:
                 self._queue.put(None)
                 break
             self._waiting.append(following)
-        asked = self._waiting if first is None else (first, *self._waiting)
-        single = [each.work.requests for each in asked if isinstance(each.work, Posting)]
-        batch.look_ahead([request for requests in single if len(requests) <= SMALL_WORK for request in requests])
+            small += _looked_up_by(following.work)
+        with suppress(*OWN_FAULTS):  # whose fault it is will be told when his work is decided
+            batch.look_ahead(small)
 
     def _decide(self, batch: Batch, asked: _Asked) -> _Answer:
         """One caller's bad work is its own; a broken invariant or database is everybody's."""
         try:
             with batch.piece_of_work():
                 return _Answer(asked, asked.work(batch), None)
-        except (Rejected, ValueError, TypeError, LookupError, ArithmeticError) as error:
+        except OWN_FAULTS as error:
             return _Answer(asked, None, error)
 
     def _was_kept(self, head: BookHead) -> bool | None:
@@ -309,7 +325,7 @@ class Writer:
         for asked in taken:
             _tell(asked, None, type(error)(*error.args))
 
-    def _break(self, error: Exception) -> None:
+    def _break(self, error: BaseException) -> None:
         with self._door:
             self._broken = f"the book is closed to writing since {type(error).__name__}: {error}"
 
@@ -320,15 +336,21 @@ class Writer:
         return Unavailable("the ledger is shutting down") if self._stopping else None
 
     def _refuse_the_rest(self) -> None:
-        for waiting in self._waiting:
-            _tell(waiting, None, self._why_closed() or Unavailable("the ledger is shutting down"))
-        while not self._queue.empty():
-            asked = self._queue.get_nowait()
-            if asked is not None:
-                _tell(asked, None, self._why_closed() or Unavailable("the ledger is shutting down"))
+        for asked in self._take_all():
+            _tell(asked, None, self._why_closed() or Unavailable("the ledger is shutting down"))
+
+    def _take_all(self) -> list[_Asked]:
+        """Everything that is not decided yet, up to the end of work if that was asked for."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        with suppress(queue.Empty):
+            while (asked := self._queue.get_nowait()) is not None:
+                taken.append(asked)
+            self._queue.put(None)
+        return taken
 
 
-def _tell(asked: _Asked, result: Any, problem: Exception | None) -> None:
+def _tell(asked: _Asked, result: Any, problem: BaseException | None) -> None:
     """Answer a caller, who may have gone meanwhile."""
     with suppress(InvalidStateError):
         if problem is None:

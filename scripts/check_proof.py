@@ -66,6 +66,8 @@ Day seal of {posted[:10]}, as it was kept: {seal}"""
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: check_proof.py PROOF_FILE DAY_SEAL")
     try:
         sys.stdout.reconfigure(errors="backslashreplace")
         with open(sys.argv[1], "rb") as file:

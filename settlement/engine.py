@@ -103,6 +103,8 @@ class Engine:
         self._waiting: set[str] = set()
         self._refused: dict[str, Reason] = {}
         """Why agreements were refused when they last asked; it is journalled when that changes."""
+        self._is_stale = False
+        """Somebody else may have settled since the positions were read."""
         self._uncommitted = False
         self._asked: _Asked | None = None
         self._doubted: _Asked | None = None
@@ -149,13 +151,14 @@ class Engine:
     def reload(self) -> None:
         """Somebody else may have settled meanwhile: where every meter stands is read anew with the next samples."""
         self._positions = None
+        self._is_stale = True
 
     def _found(self, batch: Batch, asked: _Asked) -> Absorbed:
         """The batch that was in doubt was kept: its samples are in."""
 
         def adopt() -> None:
             asked.saved.adopt()
-            self._positions = asked.positions
+            self._positions = None if self._is_stale else asked.positions
             self._adopt(asked.waiting, asked.refused)
 
         batch.when_committed(adopt)
@@ -173,6 +176,7 @@ class Engine:
 
         def adopt() -> None:
             self._positions = positions
+            self._is_stale = False
 
         batch.when_committed(adopt)
         self._waiting = set(self._agreements)

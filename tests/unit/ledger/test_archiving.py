@@ -34,6 +34,7 @@ from ledger.store import find_book
 from ledger.transfer import AlreadyPosted, Posted, Reason, Refused
 from ledger.transfer_rows import load_newest
 from ledger.verification import verify
+from ledger.writer import Posting
 from migrations import upgrade
 
 FIRST = "test-2023-11--2023-12.sqlite"
@@ -447,3 +448,26 @@ def test_postgresql_does_not_cut_off_who_reads_a_long_archive(postgresql_url: st
             assert connection.execute(show).scalar_one() == "1h"
             assert next(read_transfers(connection, 1)).seq == 2
             assert connection.execute(show).scalar_one() == "0"
+
+
+def test_an_archive_that_is_away_stops_only_who_needs_it(database_url: str, folder: Path) -> None:
+    with archiving_book(database_url, folder) as book:
+        write_months(book)
+        archive(book.engine, "test", 202312)
+        old = next(each for each in book.reader.statement(AccountId("a"), 1_000) if each.seq <= 3)
+        for file in folder.iterdir():
+            file.rename(file.with_suffix(".away"))
+        new = payment("while it is away", "a", "b", "1 kr")
+        again, other = book.together(Posting([old.request]), Posting([new]))
+        assert isinstance(again, Rejected)
+        assert isinstance(other[0], Posted)
+
+
+def test_what_was_altered_in_an_archive_is_not_reversed(tmp_path: Path, folder: Path) -> None:
+    with archiving_book(tmp_path / "a.db", folder) as book:
+        write_months(book)
+        archive(book.engine, "test", 202312)
+        old = next(each for each in book.reader.statement(AccountId("a"), 1_000) if each.seq <= 3)
+        alter(next(folder.iterdir()), f"UPDATE transfer SET amount = amount + 1 WHERE transfer_id = x'{old.id.hex()}'")
+        with pytest.raises(Rejected, match="transfer_was_altered"):
+            book.reverse("back", old.id)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from altered_books import alter
 from ledgers import Book, account, capture, hold, open_book, payment
 
 from core.clock import Instant
@@ -148,3 +149,15 @@ def test_one_leg_of_linked_transfers_may_be_reversed(tmp_path: Path) -> None:
         assert isinstance(outcome, Posted)
         assert outcome.transfer.request.kind is TransferKind.REVERSAL
         assert book.reader.verify().faults == ()
+
+
+def test_what_was_altered_is_not_reversed(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        book.post(payment("1", "a", "b", "1 kr"), payment("2", "a", "b", "1 kr"))
+        alter(
+            tmp_path / "a.db", f"UPDATE transfer SET amount = 200000000 WHERE transfer_id = x'{derived_id('1').hex()}'"
+        )
+        with pytest.raises(Rejected, match="transfer_was_altered"):
+            book.reverse("back 1", derived_id("1"))
+        assert isinstance(book.reverse("back 2", derived_id("2")), Posted)

@@ -39,7 +39,7 @@ instants = st.datetimes().map(lambda naive: from_datetime(naive.replace(tzinfo=t
 moneys = st.builds(Money, st.integers(1, TRANSFER_UNITS_MAX), st.sampled_from(list(CURRENCIES.values())))
 requests = st.builds(
     TransferRequest,
-    st.binary(min_size=16, max_size=16).map(TransferId),
+    st.binary(min_size=16, max_size=16).filter(any).map(TransferId),
     account_ids.map(AccountId),
     account_ids.map(AccountId),
     moneys,
@@ -242,7 +242,7 @@ CELLS = {
     "effective_time,2026-11-22T15:04:05": "expected a time such as",
     "effective_time,2026-02-30T15:04:05Z": "expected a time such as",
     "effective_time,0001-01-01T00:00:00+14:00": "expected a time such as",
-    "id,abc": "expected 32 hexadecimal digits, or nothing to have an id made, got 'abc'",
+    "id,abc": "expected 32 hexadecimal digits, not all of them 0, or nothing to have an id made, got 'abc'",
     "id,1.23457E+31": "expected 32 hexadecimal digits",
     "text," + "x" * 201: "expected at most 200 characters, got 201",
     "reference," + "x" * 141: "expected at most 140 characters, got 141",

@@ -1,26 +1,30 @@
 """The writer answers only what is durable, and one failing piece of work disturbs no other."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledgers import PLANT, START, account, capture, hold, open_book, payment
+from plant import free_port
 
-from core.clock import SECOND, Instant
+from core.clock import SECOND, Instant, ManualClock
 from core.errors import InvariantBroken, Rejected, Unavailable
 from core.ids import TransferId, derived_id
 from ledger import batch as batches
 from ledger import holds, transfer_rows
+from ledger import writer as writers
 from ledger.account import AccountState, Party
 from ledger.batch import Batch
-from ledger.database import Connection, open_engine
+from ledger.database import Connection, Engine, connect, open_engine
 from ledger.database_lock import DatabaseLock
 from ledger.hold import Placed
 from ledger.store import BookHead
 from ledger.transfer import AlreadyPosted, Posted, Reason, Refused, Transfer
-from ledger.writer import Posting
+from ledger.writer import Posting, Writer
 
 SOON = Instant(START + 10 * SECOND)
 
@@ -438,3 +442,91 @@ def test_posts_that_wait_together_are_looked_up_together_and_answered_as_if_alon
         assert isinstance(answers[9], ValueError)
         assert book.balance("b") == "6.00 SEK"
         assert book.reader.verify().verified
+
+
+@pytest.mark.parametrize("requests", [None, 5, (payment(f"{n}", "a", "b", "1 kr") for n in range(1))])
+def test_a_posting_of_nothing_that_can_be_counted_is_its_callers_fault(requests: Any, tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        good = [Posting([payment(f"good {n}", "a", "b", "1 kr")]) for n in range(2)]
+        before, bad, after = book.together(good[0], Posting(requests), good[1])
+        assert [type(before[0]), type(bad), type(after[0])] == [Posted, TypeError, Posted]
+
+
+def test_an_id_of_zeros_is_none(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        with pytest.raises(ValueError, match="zeros only"):
+            book.post(replace(payment("1", "a", "b", "1 kr"), id=TransferId(bytes(16))))
+
+
+def test_a_plant_of_many_accounts_is_opened_at_once(database_url: str) -> None:
+    names = [f"{n}" for n in range(3_200)]
+    with open_book(database_url) as book:
+        book.open(*map(account, names))
+        assert [status.account.id for status in book.reader.overview().statuses] == names
+
+
+def test_a_reversal_needs_room_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        book.post(*(payment(f"{n}", "a", "b", "1 kr") for n in range(3)))
+        monkeypatch.setattr(batches, "ENTRIES_PER_BATCH_MAX", 2)
+
+        def reverse_all(batch: Batch) -> None:
+            for n in range(3):
+                batch.reverse(derived_id(f"back {n}"), derived_id(f"{n}"), START)
+
+        with pytest.raises(ValueError, match="2 entries"):
+            book.work(reverse_all)
+        first, second = book.together(
+            lambda batch: batch.post([payment("4", "a", "b", "1 kr"), payment("5", "a", "b", "1 kr")]),
+            lambda batch: batch.reverse(derived_id("back"), derived_id("1"), START),
+        )
+        assert [type(first[1]), type(second)] == [Posted, Posted]
+        assert second.transfer.seq == first[1].transfer.seq + 1
+
+
+def test_work_that_is_cancelled_inside_is_its_callers_fault(tmp_path: Path) -> None:
+    def cancelled(_: Batch) -> None:
+        raise asyncio.CancelledError
+
+    with open_book(tmp_path / "a.db") as book:
+        book.open(account("a", "-10 kr"), account("b"))
+        with pytest.raises(asyncio.CancelledError):
+            book.work(cancelled)
+        assert isinstance(book.post(payment("1", "a", "b", "1 kr"))[0], Posted)
+
+
+def test_work_that_ends_the_interpreter_closes_the_book_and_leaves_nobody_waiting(tmp_path: Path) -> None:
+    def end(_: Batch) -> None:
+        raise SystemExit
+
+    with open_book(tmp_path / "a.db") as book:
+        assert isinstance(book.writer.submit(end).exception(10), InvariantBroken)
+        with pytest.raises(InvariantBroken, match="SystemExit"):
+            book.writer.submit(lambda _: None)
+
+
+def test_work_for_a_writer_that_never_started_is_refused_when_it_stops(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        writer = Writer(book.engine, "test", book.clock)
+        answer = writer.submit(lambda _: None)
+        writer.stop()
+        assert isinstance(answer.exception(10), Unavailable)
+
+
+def test_who_waits_for_a_database_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def count(engine: Engine) -> Connection:
+        tried.append(str(engine.url))
+        return connect(engine)
+
+    monkeypatch.setattr(writers, "connect", count)
+    writer = Writer(open_engine(f"postgresql://nobody@127.0.0.1:{free_port()}/none"), "test", ManualClock(START))
+    answers = [writer.submit(lambda _: None) for _ in range(5)]
+    writer.start()
+    assert [type(answer.exception(30)) for answer in answers] == [Unavailable] * 5
+    writer.stop()
+    assert len(tried) == 1

@@ -6,11 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from faulty_database import FaultyDatabase, Moment
 from ledgers import Book, account, open_book
 from settlements import METERS, NOON, ZONE, Cell, agreement, sample
 
 from core.clock import to_datetime
-from core.errors import Rejected, Unavailable
+from core.errors import OutcomeUnknown, Rejected, Unavailable
 from core.quantity import UNITS
 from core.sample import TagId
 from ledger.batch import Batch
@@ -286,3 +287,23 @@ def test_a_meter_that_nobody_bills_any_more_may_change_its_unit(book: Book, monk
     cell.engine = cell.fresh_engine()
     begun = book.writer.submit(cell.engine.begin()).result(10)
     assert [finding.condition for finding in begun.findings] == [Condition.REDEFINED]
+
+
+def test_what_somebody_else_settled_meanwhile_is_read_though_a_doubted_batch_is_found(tmp_path: Path) -> None:
+    with open_book(tmp_path / "a.db") as book:
+        agreements = agreement("x", "9 * parts"), agreement("y", "1 * energy")
+        cell = Cell(book, agreements, floor="-1000000 kr")
+        database = FaultyDatabase(book.engine)
+        book.writer._disconnect()
+        cell.absorb(sample("parts", 0, 0), sample("energy", 0, 0))
+        database.fail(Moment.ANSWER, connections_refused=5)
+        with pytest.raises(OutcomeUnknown):
+            cell.absorb(sample("parts", 10, 5))
+        cell.engine.forget()
+        database.heal()
+        other = cell.fresh_engine()
+        book.writer.submit(other.absorb([sample("energy", 20, 9)])).result(5)
+        cell.engine.reload()
+        cell.absorb(sample("parts", 10, 5))
+        cell.absorb(sample("energy", 30, 19))
+        assert cell.earned == "64.00 SEK", "as if nothing had happened"
