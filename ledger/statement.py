@@ -11,7 +11,7 @@ from core.money import Money, currency
 from ledger import transfer_rows
 from ledger.account import Account, AccountId, AccountKind, AccountState, AccountType, PartyId
 from ledger.balance import AccountStatus
-from ledger.database import Connection
+from ledger.database import Connection, is_postgresql
 from ledger.statements import run
 from ledger.tables import FIRST_OF_STRETCH, STRETCH
 from ledger.transfer import Transfer
@@ -28,10 +28,12 @@ _WALK = """
     SELECT seq, previous_seq, total_in, total_out, held, positions FROM walk ORDER BY steps
 """
 
+# SQLite must be told: it prefers the primary key, along which it would meet every other account's postings.
 _FIRST_OF_NEXT_STRETCH = (
-    "SELECT previous_seq FROM posting WHERE book_id = ? AND account_no = ? AND seq > ? "
+    "SELECT previous_seq FROM posting {by_account} WHERE book_id = ? AND account_no = ? AND seq > ? "
     f"AND {FIRST_OF_STRETCH} ORDER BY seq LIMIT 1"
 )
+_BY_ACCOUNT = "INDEXED BY ix_posting_account"
 
 
 class Posting(NamedTuple):
@@ -75,7 +77,8 @@ def find_posting(connection: Connection, book: int, account_no: int, until: int 
     """The account's last posting, or its last up to batch `until`; None when there is none."""
     first = None
     if until is not None:
-        first = run(connection, _FIRST_OF_NEXT_STRETCH, (book, account_no, until)).fetchone()
+        text = _FIRST_OF_NEXT_STRETCH.format(by_account="" if is_postgresql(connection) else _BY_ACCOUNT)
+        first = run(connection, text, (book, account_no, until)).fetchone()
     if first is None:
         text = "SELECT posting_seq FROM account WHERE book_id = ? AND account_no = ?"
         first = run(connection, text, (book, account_no)).fetchone()
